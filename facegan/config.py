@@ -1,0 +1,73 @@
+"""What is common to all experiments: the dataclasses under ``data`` and ``trainer``, and their checks.
+
+A YAML in ``experiments/`` states only what differs from these defaults and from the defaults of the
+method's and the data module's own dataclasses.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class UserError(Exception):
+    """A mistake that its user can mend: says what was looked for, where, and what to type next."""
+
+
+def data_home() -> Path:
+    """Folder of raw data and prepared stores: ``FACEGAN_DATA``, else ``data`` below the working folder."""
+    return Path(os.environ.get("FACEGAN_DATA", "data"))
+
+
+def runs_home() -> Path:
+    """Folder of the runs: ``FACEGAN_RUNS``, else ``runs`` below the working folder."""
+    return Path(os.environ.get("FACEGAN_RUNS", "runs"))
+
+
+def judges_home() -> Path:
+    """Folder of the judges' weights: ``FACEGAN_JUDGES``, else ``judges`` in the user's cache."""
+    return Path(os.environ.get("FACEGAN_JUDGES", Path.home() / ".cache" / "facegan" / "judges"))
+
+
+def assets_home() -> Path:
+    """Folder of fetched assets (the ict head): ``FACEGAN_ASSETS``, else ``assets`` in the user's cache."""
+    return Path(os.environ.get("FACEGAN_ASSETS", Path.home() / ".cache" / "facegan" / "assets"))
+
+
+@dataclass
+class PrepareConfig:
+    """How raw pictures become prepared faces; every field is part of the store's key."""
+
+    image_size: int = 128  # EGGAN 4.1
+    landmarks: str = "dlib"  # dlib | face_alignment | openface (the CSVs' own)
+    align: str = "similarity"  # similarity (eyes and mouth on a template) | box (ICface)
+
+
+@dataclass
+class TrainerConfig:
+    """What goes to Lightning's Trainer, and the rhythm of saving and looking."""
+
+    max_epochs: int | None = None  # None: all stages of the method
+    max_batches: int | None = None  # stop after so many batches in all; None: no limit
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    num_nodes: int = 1
+    strategy: str = "auto"  # DDP where there is more than one device
+    precision: str = "32-true"
+    limit_train_batches: int | float | None = None
+    limit_val_batches: int | float | None = None
+    deterministic: bool = False
+    log_every: int = 10  # batches between two rows of the CSV log
+    checkpoint_every: int = 1000  # batches between two checkpoints (besides each epoch's end)
+    validate_every: int = 1  # epochs between two validations
+    sample_every: int = 1  # epochs between two sample grids
+    progress: bool = True
+    threads: int | None = None  # CPU threads of PyTorch; None: PyTorch's own choice
+
+
+@dataclass
+class LogConfig:
+    """Weights & Biases; the CSV log is always written."""
+
+    wandb: str = "auto"  # auto (online if logged in, else offline) | online | offline | off
+    project: str = "facegan"
+    tags: list[str] = field(default_factory=list)
