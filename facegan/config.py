@@ -71,3 +71,30 @@ class LogConfig:
     wandb: str = "auto"  # auto (online if logged in, else offline) | online | offline | off
     project: str = "facegan"
     tags: list[str] = field(default_factory=list)
+
+
+def check(
+    key: str,
+    value: object,
+    choices: tuple[str, ...] | None = None,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    above: float | None = None,
+) -> None:
+    """Refuse a config value outside its choices or range.
+
+    Raises:
+        UserError: one sentence with the key, the value and what is allowed.
+    """
+    if choices is not None:
+        if value not in choices:
+            raise UserError(f"{key}={value}: choose one of {', '.join(choices)}")
+        return
+    number = float(value)  # type: ignore[arg-type]
+    if at_least is not None and not number >= at_least:
+        raise UserError(f"{key}={value}: must be {at_least} or more")
+    if at_most is not None and not number <= at_most:
+        raise UserError(f"{key}={value}: must be {at_most} or less")
+    if above is not None and not number > above:
+        raise UserError(f"{key}={value}: must be above {above}")

@@ -1,0 +1,355 @@
+"""EGGAN: edit a face to a continuous vector of action units (Tang, Shao, Ma, ICME 2020).
+
+Where the paper is silent or contradicts itself the choice and its reason stand beside the option; E1..E22
+number them. The preset ``released`` (``experiments/eggan_rafd_released.yaml``) sets what the authors' later
+code does instead.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facegan.adversarial import AdversarialModule, linear_decay, moving_average
+from facegan.config import UserError, check
+from facegan.faces import N_AUS
+from facegan.losses import (
+    GAN_LOSSES,
+    au_expectation,
+    au_levels,
+    au_loss,
+    critic_loss,
+    generator_loss,
+    gradient_penalty,
+    interpolate,
+    ms_ssim,
+)
+from facegan.nets import eggan as nets
+from facegan.nets.vgg import VGG19Features, VGGClassifier
+
+N_LEVELS = 6  # m + 1 with m = 5 (3.3)
+
+
+@dataclass
+class EGGANConfig:
+    """The paper's values; in brackets the section, or the number of the gap that the choice fills."""
+
+    name: str = "eggan"
+
+    # schedule
+    epochs: int = 400  # of joint training on RaFD (4.1)
+    decay_from: float = 0.5  # fraction of the epochs after which the rate falls linearly to 0 (4.1)
+    pretrain_epochs: int = 16  # of C_id alone (3.3; the number is the released code's)
+    n_critic: int = 1  # critic steps for each step of E and G (E2)
+
+    # optimisers
+    lr: float = 1e-4  # E, G, D_z, D_img (4.1)
+    lr_classifier: float = 2e-4  # C_exp (4.1) and C_id
+    betas: tuple[float, float] = (0.5, 0.999)  # (E; the released code's)
+    betas_classifier: tuple[float, float] = (0.95, 0.999)  # (the released code's)
+    clip_gradient: float | None = None
+    ema_half_life: float = 10_000  # pictures; 0 turns averaging off
+
+    # weights (4.1)
+    w_latent: float = 1.0  # eq. 1
+    w_image: float = 1.0  # eq. 2
+    w_gp: float = 20.0  # eq. 2
+    w_au: float = 100.0  # eq. 3
+    w_identity: float = 60.0  # eq. 4
+    w_perceptual: float = 20.0  # eq. 5
+    w_rec: float = 100.0  # eq. 6, the L1 half
+    w_msssim: float = 100.0  # eq. 6, the MS-SSIM half
+
+    # choices
+    gan: str = "wgan-gp"  # wgan-gp | eq2 | lsgan-gp (E1)
+    critic_fakes: str = "edited"  # edited | prior: G(z, u) as in the released code
+    constrain: str = "both"  # L_au, L_id on edited and self-reconstructed pictures | edited, as eq. 3-4 (E13)
+    adversarial_on: str = "edited"  # edited | both, as in the released code
+    rounding: str = "nearest"  # of AU levels: nearest | floor (E3)
+    level_weights: str = "none"  # none | balanced: rarer levels of an AU count more (E3)
+    view_noise: float = 0.0  # strength of the shift, blur and noise before C_exp, C_id and D_img (E4)
+    perceptual: str = "vgg19"  # vgg19 | classifier: the pre-trained C_id (E22)
+    perceptual_weights: str = "vgg19-dcbb9e9d.pth"  # torchvision's file
+    imagenet_norm: bool = False  # before the perceptual VGG19 (E11)
+
+    # networks
+    architecture: str = "paper"  # paper | released (E7)
+    latent: int = 512  # (E5)
+    encoder_widths: tuple[int, ...] = (16, 32, 64, 128, 256)  # (4.1)
+    latent_critic_widths: tuple[int, ...] = (256, 128, 64, 32, 16)  # then 1 (4.1)
+    generator_widths: tuple[int, ...] = (512, 512, 256, 128, 64, 32)  # (E7)
+    critic_widths: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)  # (E8)
+    classifier_width: float = 0.5  # of VGG19 (E19)
+    classifier_norm: str = "group"  # group | batch (E19)
+    au_scale: float = 1.0  # AUs enter G as raw 0..5 times this (E14)
+
+    def __post_init__(self) -> None:
+        check("method.gan", self.gan, GAN_LOSSES)
+        check("method.critic_fakes", self.critic_fakes, ("edited", "prior"))
+        check("method.constrain", self.constrain, ("both", "edited"))
+        check("method.adversarial_on", self.adversarial_on, ("both", "edited"))
+        check("method.rounding", self.rounding, ("nearest", "floor"))
+        check("method.level_weights", self.level_weights, ("none", "balanced"))
+        check("method.perceptual", self.perceptual, ("vgg19", "classifier"))
+        check("method.architecture", self.architecture, ("paper", "released"))
+        check("method.classifier_norm", self.classifier_norm, ("group", "batch"))
+        for key in ("epochs", "n_critic", "latent"):
+            check(f"method.{key}", getattr(self, key), at_least=1)
+        for key in ("lr", "lr_classifier", "classifier_width"):
+            check(f"method.{key}", getattr(self, key), above=0)
+        for key, value in vars(self).items():
+            if key.startswith("w_") or key in ("pretrain_epochs", "view_noise", "ema_half_life"):
+                check(f"method.{key}", value, at_least=0)
+        check("method.decay_from", self.decay_from, at_least=0, at_most=1)
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of both stages."""
+        return self.pretrain_epochs + self.epochs
+
+
+class Editor(nn.Module):
+    """E and G together: all that editing needs, and what the moving average covers."""
+
+    def __init__(self, E: nn.Module, G: nn.Module) -> None:
+        super().__init__()
+        self.E, self.G = E, G
+
+    def forward(self, images: Tensor, au: Tensor) -> Tensor:
+        """Edit pictures (B, 3, S, S) in [-1, 1] to AUs (B, 17) 0..5."""
+        return self.G(self.E(images), au)
+
+
+class EGGAN(AdversarialModule):
+    """Edit a face: picture (B, 3, S, S) in [-1, 1] and AUs (B, 17) 0..5 -> picture.
+
+    Args:
+        config: an ``EGGANConfig`` or the dict of one (as a checkpoint holds it).
+        size: S, a power of two.
+        identities: people in training; with one, L_id (and a perceptual loss through C_id) is off.
+        batch_size: of the global batch, for the moving average.
+        seed: of the run.
+    """
+
+    def __init__(
+        self, config: EGGANConfig | dict[str, Any], size: int, identities: int, batch_size: int = 8, seed: int = 0
+    ) -> None:
+        config = EGGANConfig(**config) if isinstance(config, dict) else config
+        super().__init__(seed, config.clip_gradient)
+        self.save_hyperparameters({
+            "config": asdict(config), "size": size, "identities": identities, "batch_size": batch_size, "seed": seed,
+        })  # fmt: skip
+        self.config = config
+        if config.architecture == "released":
+            E: nn.Module = nets.ReleasedEncoder(size, config.latent)
+            G: nn.Module = nets.ReleasedGenerator(size, config.latent, N_AUS)
+            self.D: nn.Module = nets.ReleasedDiscriminator(size)
+        else:
+            E = nets.Encoder(size, config.latent, config.encoder_widths)
+            G = nets.Generator(size, config.latent, N_AUS, config.generator_widths, config.au_scale)
+            self.D = nets.ImageDiscriminator(size, config.critic_widths)
+        self.editor = Editor(E, G)
+        self.editor_ema = moving_average(self.editor, config.ema_half_life, batch_size)
+        self.D_z = nets.LatentDiscriminator(config.latent, config.latent_critic_widths)
+        self.C_exp = VGGClassifier(N_AUS * N_LEVELS, config.classifier_width, config.classifier_norm)
+        self.C_id: VGGClassifier | None = None
+        if identities > 1 and self._needs_identity():
+            self.C_id = VGGClassifier(identities, config.classifier_width, config.classifier_norm)
+        self.perceptual = self._perceptual_network()
+        self.register_buffer("level_weights", torch.ones(N_AUS, N_LEVELS))
+
+    def _needs_identity(self) -> bool:
+        by_classifier = self.config.perceptual == "classifier" and self.config.w_perceptual > 0
+        return self.config.w_identity > 0 or by_classifier
+
+    def _perceptual_network(self) -> VGG19Features | None:
+        if self.config.perceptual == "vgg19" and self.config.w_perceptual > 0:
+            return VGG19Features(self.config.perceptual_weights, self.config.imagenet_norm)
+        if self.config.w_perceptual > 0 and self.C_id is not None and self.config.pretrain_epochs == 0:
+            raise UserError("method.perceptual=classifier needs a trained C_id: set method.pretrain_epochs above 0")
+        return None
+
+    @property
+    def E(self) -> nn.Module:
+        """The encoder in training."""
+        return self.editor.E
+
+    @property
+    def G(self) -> nn.Module:
+        """The generator in training."""
+        return self.editor.G
+
+    def edit(self, images: Tensor, au: Tensor) -> Tensor:
+        """Edit with the averaged networks; shapes and ranges as the class says."""
+        return (self.editor_ema if self.config.ema_half_life > 0 else self.editor)(images, au)
+
+    def interpolate(self, images: Tensor, source_au: Tensor, target_au: Tensor, steps: int) -> Tensor:
+        """Eq. 8 with G(E(I), .) (E18): pictures (steps, B, 3, S, S), alpha from 0 to 1."""
+        alphas = torch.linspace(0, 1, steps, device=images.device)
+        return torch.stack([self.edit(images, torch.lerp(source_au, target_au, alpha)) for alpha in alphas])
+
+    # ------------------------------------------------------------------ training
+
+    def on_fit_start(self) -> None:
+        """Say what is off with one person; count AU levels of the training pictures."""
+        if self._needs_identity() and self.C_id is None:
+            self.print("One person only: L_id (and a perceptual loss through C_id) is off.")
+        au = torch.as_tensor(self.trainer.datamodule.train.au)  # type: ignore[attr-defined]
+        counts = F.one_hot(au_levels(au, self.config.rounding), N_LEVELS).sum(0).float()
+        shares = (counts.sum(0) / counts.sum()).tolist()
+        self.print("AU levels 0..5 in training: " + "  ".join(f"{share:.1%}" for share in shares))
+        if self.config.level_weights == "balanced":
+            # the square root halves the exponent of imbalance: full inverse frequency makes single faces rule
+            weights = (counts.sum(1, keepdim=True) / counts.clamp(min=1)).sqrt().clamp(max=10)
+            weights = weights * (counts.sum(1, keepdim=True) / (weights * counts).sum(1, keepdim=True))
+            self.level_weights.copy_(weights)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Stage 1 trains C_id alone, stage 2 everything else."""
+        self.begin_batch(len(batch["image"]))
+        joint = self.current_epoch >= self.config.pretrain_epochs or self.C_id is None
+        losses = self.adversarial_step(batch) if joint else self.identity_step(batch)
+        self.batches_seen += 1
+        self.log_losses(losses, len(batch["image"]))
+
+    def identity_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Pre-train C_id on training pictures and their people (3.3)."""
+        assert self.C_id is not None
+        optimizer = self.optimizers()[3]  # type: ignore[index]
+        with self.toggled_optimizer(optimizer):
+            logits = self.C_id(self._view(batch["image"], self.draws(4)))
+            loss = F.cross_entropy(logits.float(), batch["identity"])
+            self.take_step(optimizer, loss)
+        accuracy = (logits.argmax(1) == batch["identity"]).float().mean()
+        return {"pretrain_id": loss, "pretrain_id_accuracy": accuracy}
+
+    def adversarial_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One update of D_img and D_z, of C_exp, and of E and G (eq. 7)."""
+        c = self.config
+        opt_g, opt_d, opt_c = self.optimizers()[:3]  # type: ignore[index]
+        real, au, target_au = batch["image"], batch["au"], batch["target_au"]
+        levels, target_levels = au_levels(au, c.rounding), au_levels(target_au, c.rounding)
+        z = self.draws(c.latent, normal=True)
+        alpha, view = self.draws(), self.draws(4)
+        update_g = self.batches_seen % c.n_critic == 0
+
+        # the fakes are made once, before the toggled blocks, and serve both sides
+        with torch.set_grad_enabled(update_g):
+            code = self.E(real)
+            fakes = self.G(torch.cat([code, code]), torch.cat([target_au, au]))
+            edited, recon = fakes.chunk(2)
+
+        # D_img: eq. 2; D_z: eq. 1
+        with self.toggled_optimizer(opt_d):
+            if c.critic_fakes == "prior":
+                with torch.no_grad():
+                    fake = self.G(z, target_au)
+            else:
+                fake = edited.detach()
+            real_seen, fake_seen = self._view(real, view), self._view(fake, view)
+            loss_d = critic_loss(c.gan, self.D(real_seen), self.D(fake_seen))
+            at = real_seen if c.gan == "eq2" else interpolate(real_seen, fake_seen, alpha)
+            penalty = gradient_penalty(self.D, at)
+            loss_dz = F.softplus(-self.D_z(z)).mean() + F.softplus(self.D_z(code.detach())).mean()
+            self.take_step(opt_d, c.w_image * loss_d + c.w_gp * penalty + c.w_latent * loss_dz)
+
+        # C_exp: eq. 3 on real pictures with their own AUs only, so that G cannot agree with it on a code (E4)
+        with self.toggled_optimizer(opt_c):
+            loss_c = au_loss(self._au_logits(self._view(real, view)), levels, self.level_weights)
+            self.take_step(opt_c, loss_c)
+
+        losses = {"d": loss_d, "gp": penalty, "d_z": loss_dz, "c_exp": loss_c}
+        if update_g:
+            with self.toggled_optimizer(opt_g):
+                both = self._view(fakes, torch.cat([view, view]))
+                constrained = both if c.constrain == "both" else both[: len(real)]
+                judged = both if c.adversarial_on == "both" else both[: len(real)]
+                g = {
+                    "g_latent": F.softplus(-self.D_z(code)).mean(),  # eq. 1, the encoder's side (E6)
+                    "g_image": generator_loss(c.gan, self.D(judged)),  # eq. 2
+                    "g_au": self._au_constraint(constrained, target_levels, levels),  # eq. 3
+                    "g_identity": self._identity_constraint(constrained, batch["identity"]),  # eq. 4
+                    "g_perceptual": self._perceptual_constraint(real, edited, recon),  # eq. 5
+                    "g_l1": F.l1_loss(recon.float(), real),  # eq. 6
+                    "g_msssim": 1 - ms_ssim(recon, real).mean() if c.w_msssim else real.new_zeros(()),  # eq. 6
+                }
+                weights = (
+                    c.w_latent, c.w_image, c.w_au, c.w_identity, c.w_perceptual, c.w_rec, c.w_msssim,
+                )  # fmt: skip
+                loss_g = sum(w * loss for w, loss in zip(weights, g.values(), strict=True))  # eq. 7
+                self.take_step(opt_g, loss_g)  # type: ignore[arg-type]
+            if c.ema_half_life > 0:
+                self.editor_ema.update_parameters(self.editor)
+            losses |= g
+        return losses
+
+    def _view(self, images: Tensor, draws: Tensor) -> Tensor:
+        """What the classifiers and D_img see of a picture (E4)."""
+        return nets.shift_blur_noise(images, draws, self.config.view_noise) if self.config.view_noise else images
+
+    def _au_logits(self, images: Tensor) -> Tensor:
+        return self.C_exp(images).view(-1, N_AUS, N_LEVELS)
+
+    def _au_constraint(self, images: Tensor, target_levels: Tensor, levels: Tensor) -> Tensor:
+        """Eq. 3 on edited and, if they are among ``images``, on self-reconstructed pictures; summed."""
+        logits = self._au_logits(images)
+        loss = au_loss(logits[: len(levels)], target_levels, self.level_weights)
+        if len(images) > len(levels):
+            loss = loss + au_loss(logits[len(levels) :], levels, self.level_weights)
+        return loss
+
+    def _identity_constraint(self, images: Tensor, identity: Tensor) -> Tensor:
+        """Eq. 4 on edited and, if they are among ``images``, on self-reconstructed pictures; summed."""
+        if self.C_id is None or self.config.w_identity == 0:
+            return images.new_zeros(())
+        copies = len(images) // len(identity)
+        return copies * F.cross_entropy(self.C_id(images).float(), identity.repeat(copies))
+
+    def _perceptual_constraint(self, real: Tensor, edited: Tensor, recon: Tensor) -> Tensor:
+        """Eq. 5 with squared distances: the paper's norm over CHW would be all but zero (E11)."""
+        network = self.C_id if self.perceptual is None else self.perceptual
+        if network is None or self.config.w_perceptual == 0:
+            return real.new_zeros(())
+        with torch.no_grad():
+            target = network.perceptual_features(real)
+        features = network.perceptual_features(torch.cat([edited, recon]))
+        return 2 * F.mse_loss(features.float(), torch.cat([target, target]).float())
+
+    def on_train_epoch_end(self) -> None:
+        """Step the schedules of the stage that ran: Lightning leaves them alone in manual optimisation."""
+        joint = self.current_epoch >= self.config.pretrain_epochs or self.C_id is None
+        schedulers = self.lr_schedulers()
+        for scheduler in schedulers[:3] if joint else schedulers[3:]:  # type: ignore[index]
+            scheduler.step()
+
+    def configure_optimizers(self) -> tuple[list[Any], list[Any]]:
+        """Adam for E and G, for D_img and D_z, for C_exp, and for C_id."""
+        c = self.config
+        d_parameters = [*self.D.parameters(), *self.D_z.parameters()]
+        optimizers = [
+            torch.optim.Adam(self.editor.parameters(), c.lr, c.betas),
+            torch.optim.Adam(d_parameters, c.lr, c.betas),
+            torch.optim.Adam(self.C_exp.parameters(), c.lr_classifier, c.betas_classifier),
+        ]
+        schedulers = [linear_decay(opt, c.epochs, int(c.epochs * c.decay_from)) for opt in optimizers]
+        if self.C_id is not None:
+            opt_id = torch.optim.Adam(self.C_id.parameters(), c.lr_classifier, c.betas_classifier)
+            optimizers.append(opt_id)
+            schedulers.append(linear_decay(opt_id, c.pretrain_epochs, c.pretrain_epochs // 2))
+        return optimizers, schedulers
+
+    # ------------------------------------------------------------------ validation
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Self-reconstruction and C_exp's own opinion of the edits; the judges' come from outside."""
+        real, rows = batch["image"], len(batch["image"])
+        recon, edited = self.edit(real, batch["au"]), self.edit(real, batch["target_au"])
+        own = au_expectation(self._au_logits(edited))
+        self.log_dict({
+            "val/l1": F.l1_loss(recon, real),
+            "val/ms_ssim": ms_ssim(recon, real).mean(),
+            "val/au_mse_own": F.mse_loss(own, batch["target_au"]),
+            "val/c_exp_mse": F.mse_loss(au_expectation(self._au_logits(real)), batch["au"]),
+        }, batch_size=rows, sync_dist=True)  # fmt: skip
