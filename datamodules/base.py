@@ -1,0 +1,235 @@
+"""The data module all data sets share: raw pictures -> store -> split -> batches.
+
+A data set adds how its raw pictures are found (``find``) and who is tested on (``split``).
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datamodules.dataset import Batch, FaceDataset, to_float
+from datamodules.preparation.landmarks import finder_version
+from datamodules.preparation.prepare import Prepared, prepare
+from datamodules.records import Found, Records
+from datamodules.sampling import EpochBatchSampler, InOrderBatchSampler
+from datamodules.splits import Split, sample
+from datamodules.store import Store
+from facegan.config import PrepareConfig, UserError, data_home
+
+
+@dataclass
+class DataConfig(PrepareConfig):
+    """What every data set can be asked; each data set's own dataclass adds to it."""
+
+    name: str = ""
+    root: str | None = None  # folder of the raw data; None: <data home>/<name>
+    store: str | None = None  # folder of the prepared faces; None: <data home>/prepared/<name>-<key>
+    batch_size: int = 8  # of all processes together; EGGAN 4.1
+    seed: int = 0  # of the split and of all draws
+    pairing: str = "single"  # single | same_identity | cross_identity | same_track
+    cross_probability: float = 0.5  # pairing=cross_identity: share of pairs of two people
+    flip: float = 0.0  # probability of mirroring a picture; EGGAN: none
+    needs_au: bool = True  # leave out pictures without AU intensities
+    min_confidence: float = 0.7  # of OpenFace; below it a face counts as not tracked
+    num_workers: int = 0  # a batch is one memory copy: workers would only hand it on
+    prepare_workers: int | None = None  # processes; None: one a core
+
+
+class FaceDataModule(pl.LightningDataModule):
+    """Prepared faces of one data set, split and batched.
+
+    After ``setup``: ``train``, ``val`` and ``test`` are ``FaceDataset``; ``identities`` are the training
+    people's names; ``generated`` names the head where the pictures are generated faces, else None.
+    """
+
+    raw_options: ClassVar[tuple[str, ...]] = ("min_confidence",)
+    """Config keys that change what ``find`` finds: part of the store's key."""
+
+    def __init__(self, config: DataConfig) -> None:
+        super().__init__()
+        self.config = config
+        # Lightning asks rank 0 of all machines only: the store is on a disk that they share.
+        self.prepare_data_per_node = False
+        self._store: Store | None = None
+
+    # What a data set says of itself
+
+    def roots(self) -> list[Path]:
+        """Folders (or files) of the raw data."""
+        return [Path(self.config.root) if self.config.root else data_home() / self.config.name]
+
+    def find(self) -> Found:
+        """Look through the raw data; raises UserError where there is none."""
+        raise NotImplementedError
+
+    def split(self, records: Records) -> Split:
+        """Rows of train, val and test."""
+        raise NotImplementedError
+
+    # Raw data -> store
+
+    def store_path(self) -> Path:
+        """Folder of the prepared faces: ``data.store``, or a name with the key of everything that shapes it."""
+        if self.config.store:
+            return Path(self.config.store)
+        key = [str(root.absolute()) for root in self.roots()]
+        key += [f"{name}={getattr(self.config, name)}" for name in self.raw_options]
+        key += [str(self.config.image_size), finder_version(self.config.landmarks), self.config.align]
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
+        return data_home() / "prepared" / f"{self.config.name}-{digest}"
+
+    def prepare(self, shard: tuple[int, int] = (1, 1), progress: bool = True) -> Prepared:
+        """Find and prepare the raw data, or one share of it, see ``preparation.prepare``."""
+        return prepare(
+            self.find(), self.config, self.store_path(),
+            meta={"dataset": self.config.name, "source": fingerprint(self.roots())},
+            workers=self.config.prepare_workers, shard=shard, progress=progress,
+        )  # fmt: skip
+
+    def prepare_data(self) -> None:
+        """Prepare where the store is missing or the raw data has changed since; only rank 0 does."""
+        path = self.store_path()
+        if (path / "store.json").exists():
+            made_from = Store(path).meta.get("source")
+            if not any(root.exists() for root in self.roots()) or made_from == fingerprint(self.roots()):
+                return
+            print(f"{self.config.name}: the raw data has changed since it was prepared; preparing again")
+        print(self.prepare().summary())
+
+    # Store -> batches
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the store, preparing it first where need be, and split it."""
+        if self._store is not None:
+            return
+        if self.trainer is None:
+            self.prepare_data()
+        self._store = store = Store(self.store_path())
+        self._check(store)
+        records = store.records
+        split = self.split(records)
+        kept = records.has_au if self.config.needs_au else np.ones(len(records), bool)
+        self.without_au = int((~kept).sum())
+        train, val, test = (rows[kept[rows]] for rows in (split.train, split.val, split.test))
+        if not len(train):
+            raise UserError(
+                f"no picture of {self.config.name} is left to train on: {len(records):,} prepared, "
+                f"{self.without_au:,} of them without AU intensities. Run OpenFace on the pictures and put its CSVs "
+                "beside them, or set data.needs_au=false for a method without AUs"
+            )
+        if not len(val):
+            # The papers hold nobody out for validation; choosing by test people would be peeking.
+            val = sample(train, 256)
+        target_au = records.au[train[records.has_au[train]]]
+        options: dict[str, Any] = {
+            "pairing": self.config.pairing, "cross_probability": self.config.cross_probability,
+            "seed": self.config.seed,
+        }  # fmt: skip
+        self.train = FaceDataset(store, train, target_au, flip=self.config.flip, **options)
+        self.val = FaceDataset(store, val, target_au, **options)
+        self.test = FaceDataset(store, test, target_au, **options)
+        self.val_seen = bool(np.isin(self.val.rows, self.train.rows).all())
+        self.generated: str | None = store.meta["generated"]
+        self.identities = self.train.identities
+
+    def _check(self, store: Store) -> None:
+        """A store named by hand must be what the config asks for."""
+        asked = (self.config.image_size, self.config.landmarks, self.config.align)
+        held = (store.image_size, store.meta["landmarks"].split()[0], store.meta["align"])
+        for key, want, have in zip(("image_size", "landmarks", "align"), asked, held, strict=True):
+            if want != have:
+                raise UserError(f"the store {store.path} was prepared with data.{key}={have}, not {want}; "
+                                f"set data.{key}={have}, or drop data.store to prepare anew")  # fmt: skip
+
+    @property
+    def n_identities(self) -> int:
+        """Number of people to train on."""
+        return len(self.identities)
+
+    def describe(self) -> str:
+        """One paragraph: what pictures are used, of whom, real or generated."""
+        kind = f"generated faces (head {self.generated})" if self.generated else "photographs"
+        parts = ", ".join(
+            f"{len(part):,} {name} pictures of {len(part.identities):,} people"
+            for name, part in (("training", self.train), ("validation", self.val), ("test", self.test))
+        )
+        text = f"{self.config.name}: {kind}, {self.config.image_size} px, {self.config.align} crop; {parts}."
+        if self.val_seen:
+            text += " Validation pictures are from the training split."
+        if self.config.pairing != "single":
+            share = (
+                f" ({self.config.cross_probability:g} of them crossed)"
+                if "cross" in self.config.pairing
+                else ""
+            )
+            text += f" Pairs: {self.config.pairing}{share}."
+        if self.config.needs_au and self.without_au:
+            text += f" {self.without_au:,} pictures without AU intensities are left out."
+        if self.n_identities == 1:
+            text += " One person only: an identity loss has nothing to tell apart."
+        return text
+
+    def _batches_seen(self) -> int:
+        return self.trainer.lightning_module.batches_seen if self.trainer else 0  # type: ignore[union-attr,return-value]
+
+    def _loader(self, dataset: FaceDataset, sampler: Callable[..., Any], **options: Any) -> DataLoader[Batch]:
+        trainer = self.trainer
+        rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        return DataLoader(
+            dataset,
+            batch_sampler=sampler(len(dataset), self.config.batch_size, rank=rank, world=world, **options),
+            collate_fn=_as_is,
+            num_workers=self.config.num_workers,
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.config.num_workers > 0,
+        )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the training split from ``batches_seen`` of the module in training on."""
+        options = {"seed": self.config.seed, "batches_seen": self._batches_seen}
+        return self._loader(self.train, EpochBatchSampler, **options)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The validation split in order; its draws are the same every time."""
+        return self._loader(self.val, InOrderBatchSampler)
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The test split in order; its draws are the same every time."""
+        return self._loader(self.test, InOrderBatchSampler)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Pictures to float [-1, 1], on the device."""
+        return {key: to_float(value) if key.endswith("image") else value for key, value in batch.items()}
+
+
+def _as_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return batch
+
+
+def fingerprint(roots: list[Path]) -> str:
+    """Whether raw data is still what it was: names and times of the roots and their first level.
+
+    Adding, deleting or renaming a picture in a folder changes that folder's time, so the cost is one look
+    per folder, not per picture.
+    """
+    digest = hashlib.sha256()
+    for root in roots:
+        entries = [root]
+        if root.is_dir():
+            with os.scandir(root) as scan:
+                tables = (".csv", ".json")
+                entries += sorted(Path(e.path) for e in scan if e.is_dir() or e.name.lower().endswith(tables))
+        for entry in entries:
+            if entry.exists():
+                digest.update(f"{entry.name} {entry.stat().st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]

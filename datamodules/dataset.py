@@ -1,0 +1,119 @@
+"""Batches of prepared faces: a whole batch is one gather from the store and a few indexed arrays."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datamodules.draws import FLIP, uniform
+from datamodules.pairing import partners, target_rows
+from datamodules.records import Records
+from datamodules.store import Store
+from datamodules.transforms import mirror
+
+Batch = dict[str, Tensor]
+
+
+class FaceDataset(Dataset[Batch]):
+    """The pictures of one split; ``dataset[[(epoch, index), …]]`` through ``__getitems__`` is a batch.
+
+    Args:
+        store: prepared faces.
+        rows: rows (N,) of the store that belong to this split, in the order of the indices.
+        target_au: AU rows (M, 17) that targets are drawn from (the training split's).
+        pairing: "single", "same_identity", "cross_identity" or "same_track", see ``pairing.py``.
+        cross_probability: for "cross_identity", the share of pairs of two different people.
+        flip: probability of mirroring a picture.
+        seed: of all draws.
+
+    A batch holds, for B pictures of side S: ``image`` (B, 3, S, S) uint8, ``au`` (B, 17) 0..5 (NaN unknown),
+    ``pose`` (B, 3) radians (NaN unknown), ``expression`` (B,) int64 (-1 unknown), ``identity`` (B,) int64 index
+    in ``identities``, ``landmarks`` (B, 68, 2) pixels of the crop, ``index`` (B,) int64 row of the store's
+    records. With pairing "single" also ``target_au`` (B, 17), where there are AUs to draw from; with another
+    pairing all keys stand twice, under ``source_`` and ``target_``.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        rows: np.ndarray,
+        target_au: np.ndarray,
+        *,
+        pairing: str = "single",
+        cross_probability: float = 0.0,
+        flip: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self.store = store
+        self.rows = rows.astype(np.int64)
+        self.target_au = target_au
+        self.flip = flip
+        self.seed = seed
+        self.cross_probability = cross_probability if pairing == "cross_identity" else 0.0
+        records = store.records
+        codes, self.identity = np.unique(records.codes("identity")[self.rows], return_inverse=True)
+        names = records.names("identity")
+        self.identities = [names[code] for code in codes]
+        self.expression = records.numbers("expression")[self.rows].astype(np.int64)
+        self._partners = partners(pairing, self.identity, records.codes("sequence")[self.rows])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def records(self) -> Records:
+        """The record table of this split."""
+        return self.store.records.select(self.rows)
+
+    @cached_property
+    def au(self) -> np.ndarray:
+        """AU intensities (N, 17), 0..5, NaN unknown."""
+        return self.store.records.au[self.rows]
+
+    def __getitem__(self, item: tuple[int, int]) -> Batch:
+        return self.__getitems__([item])
+
+    def __getitems__(self, items: list[tuple[int, int]]) -> Batch:
+        epoch, index = np.array(items, np.int64).reshape(-1, 2).T
+        if self._partners is None:
+            batch = self._faces(epoch, index, augment=True)
+            if len(self.target_au):
+                chosen = self.target_au[target_rows(self.seed, epoch, index, len(self.target_au))]
+                batch["target_au"] = torch.from_numpy(chosen)
+            return batch
+        partner = self._partners.draw(self.seed, epoch, index, self.cross_probability)
+        source = self._faces(epoch, index, augment=True)
+        target = self._faces(epoch, partner, augment=True)
+        return {f"source_{key}": value for key, value in source.items()} | {
+            f"target_{key}": value for key, value in target.items()
+        }
+
+    def batch(self, indices: Any) -> Batch:
+        """Pictures by their index in this split, without augmentation or partner; ``image`` float in [-1, 1]."""
+        index = np.atleast_1d(np.asarray(indices, np.int64))
+        batch = self._faces(np.zeros_like(index), index, augment=False)
+        return batch | {"image": to_float(batch["image"])}
+
+    def _faces(self, epoch: np.ndarray, index: np.ndarray, augment: bool) -> Batch:
+        rows = self.rows[index]
+        images = self.store.images(rows)
+        landmarks, pose = self.store.landmarks[rows], self.store.records.pose[rows]
+        if augment and self.flip > 0:
+            mirror(images, landmarks, pose, uniform(self.seed, FLIP, epoch, index)[:, 0] < self.flip)
+        return {
+            "image": images.permute(0, 3, 1, 2),
+            "au": torch.from_numpy(self.store.records.au[rows]),
+            "pose": torch.from_numpy(pose),
+            "expression": torch.from_numpy(self.expression[index]),
+            "identity": torch.from_numpy(self.identity[index]),
+            "landmarks": torch.from_numpy(landmarks),
+            "index": torch.from_numpy(rows),
+        }
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 pictures (B, 3, S, S) as float32 in [-1, 1], in plain memory order."""
+    return images.to(torch.float32, memory_format=torch.contiguous_format).div_(127.5).sub_(1)

@@ -1,0 +1,296 @@
+"""Any pictures, or videos, with what OpenFace says of them.
+
+Below a root, pictures lie at any depth. The first folder below the root is the person; pictures right in
+the root are of one person, named after the root, and a video there is a person of its own, named after the
+file. A table ``<root>/labels.csv`` (columns ``image``, and ``identity`` or ``expression`` or both; image = path
+below the root, or file name) overrules that. OpenFace's CSVs are found in three places:
+
+* one a picture, ``<stem>.csv`` beside it or in ``processed/`` (FaceLandmarkImg);
+* one a folder of frames, ``<folder>.csv`` beside the folder, inside it, or in ``processed/`` there
+  (FeatureExtraction -fdir): row k is the k-th picture in the order of names;
+* one a video, ``<stem>.csv`` beside it or in ``processed/`` (FeatureExtraction -f).
+
+A picture can only be missing some of this, never be wrong because of it: without a CSV its AUs are unknown.
+"""
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datamodules.base import DataConfig, FaceDataModule
+from datamodules.preparation.openface import OpenFaceTable, is_openface, read_openface
+from datamodules.preparation.pictures import UnreadablePicture, count_frames, is_picture, is_video
+from datamodules.records import Found, Records, expression_index
+from datamodules.splits import Split, by_person, by_time, draw_people, join
+from facegan.config import UserError
+from facegan.faces import N_AUS, N_LANDMARKS
+
+_NO_PICTURES = re.compile(r"^(processed|__MACOSX|\..*|.*_aligned)$")  # OpenFace's own output among them
+
+
+@dataclass
+class FolderConfig(DataConfig):
+    """Pictures of one's own; see the module's text for the layout."""
+
+    name: str = "folder"
+    roots: list[str] = field(default_factory=list)  # several folders together; overrules root
+    test_roots: list[str] = field(default_factory=list)  # folders of test people only
+    split: str = "auto"  # people | time | auto: a root with one person by time, other roots by person
+    test_fraction: float = 0.1  # of the people of a root, unless there are test_roots
+    val_fraction: float = 0.05  # of the people of a root
+
+
+class Folder(FaceDataModule):
+    """Pictures and videos of any folders, see the module's text."""
+
+    config: FolderConfig
+    raw_options = ("min_confidence",)
+
+    def roots(self) -> list[Path]:
+        """All folders (or single videos) that are read, those of test people last."""
+        config = self.config
+        mine = [Path(root) for root in config.roots] or super().roots()
+        return mine + [Path(root) for root in config.test_roots]
+
+    def find(self) -> Found:
+        """Pictures, people, expressions and AUs of all roots.
+
+        Raises:
+            UserError: a root is missing, or holds no picture and no video.
+        """
+        parts = [find_folder(root, self.config.min_confidence) for root in self.roots()]
+        heads = {part.generated for part in parts}
+        return Found(
+            Records.concatenate([part.records for part in parts]),
+            [item for part in parts for item in part.left_out],
+            [note for part in parts for note in part.notes],
+            # With any photograph among them they are no longer "generated faces" alone.
+            " + ".join(sorted(heads)) if None not in heads else None,  # type: ignore[type-var, arg-type]
+        )
+
+    def split(self, records: Records) -> Split:
+        """Each root on its own, by time or by person; test roots are for the test as a whole."""
+        config = self.config
+        if config.split not in ("people", "time", "auto"):
+            raise UserError(f"data.split={config.split} is unknown; choose people, time or auto")
+        names, codes = records.names("root"), records.codes("root")
+        identity, identities = records.codes("identity"), records.names("identity")
+        tested = {_root_name(Path(root)) for root in config.test_roots}
+        none = np.zeros(0, np.int64)
+        splits = []
+        for code, name in enumerate(names):
+            rows = np.flatnonzero(codes == code)
+            people = [identities[i] for i in np.unique(identity[rows])]
+            if name in tested:
+                splits.append(Split(none, none, rows))
+            elif config.split == "time" or (config.split == "auto" and len(people) == 1):
+                splits.append(by_time(records, rows))
+            else:
+                val = round(config.val_fraction * len(people))
+                test = 0 if tested else max(1, round(config.test_fraction * len(people)))
+                splits.append(by_person(records, rows, draw_people(people, val, test, config.seed)))
+        return join(splits)
+
+
+def _root_name(root: Path) -> str:
+    return str(root.absolute())
+
+
+def find_folder(root: Path, min_confidence: float) -> Found:
+    """Everything in one root, which may also be a single video.
+
+    Raises:
+        UserError: the root is missing, or holds no picture and no video.
+    """
+    if not root.exists():
+        raise UserError(
+            f"looked for a folder of pictures (or a video) at {root.absolute()}: there is none. Set data.root, or "
+            f"try generated faces first: facegan generate folder --root {root}"
+        )
+    base = root if root.is_dir() else root.parent
+    rows = _Rows(_root_name(root), _read_labels(base) if root.is_dir() else {})
+    left_out: list[tuple[str, str]] = []
+    notes: list[str] = []
+    for folder, files in _walk(root):
+        tables = _Tables(base, folder, min_confidence, left_out)
+        below = folder.relative_to(base).parts
+        pictures = [path for path in files if is_picture(path)]
+        if pictures:
+            whole = tables.of_folder()
+            if whole is not None and whole.frames != len(pictures):
+                notes.append(f"{whole.path}: {whole.frames} frames for {len(pictures)} pictures")
+            place = {path: k for k, path in enumerate(pictures)}
+            for frame, path in enumerate(sorted(pictures, key=_natural)):
+                identity = below[0] if below else base.absolute().name
+                rows.add(path.relative_to(base), frame, identity, "/".join(below))
+                rows.label(tables.of_file(path), 0) or rows.label(whole, place[path])
+        for path in files:
+            if not is_video(path):
+                continue
+            table = tables.of_file(path)
+            try:
+                frames = table.frames if table else count_frames(path)
+            except UnreadablePicture as error:
+                left_out.append((str(path), str(error)))
+                continue
+            for frame in range(frames):
+                rows.add(
+                    path.relative_to(base),
+                    frame,
+                    below[0] if below else path.stem,
+                    str(path.relative_to(base)),
+                )
+                rows.label(table, frame)
+    if not rows.paths:
+        raise UserError(
+            f"{root.absolute()} holds no picture (.jpg, .png, .bmp, .webp, .tif) and no video (.mp4, .avi, …); "
+            "set data.root to a folder that does"
+        )
+    return Found(rows.records(), left_out, notes, generated_by(base))
+
+
+def generated_by(root: Path) -> str | None:
+    """The head that drew a root's pictures, by its GENERATED.json; None for photographs."""
+    try:
+        return str(json.loads((root / "GENERATED.json").read_text())["head"])
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError, json.JSONDecodeError):
+        raise UserError(
+            f"{root / 'GENERATED.json'} does not name the head; generate the faces again"
+        ) from None
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Folders with their files in the order of names, OpenFace's order of frames."""
+    if root.is_file():
+        yield root.parent, [root]
+        return
+    for name, folders, files in os.walk(root):
+        folders[:] = sorted(folder for folder in folders if not _NO_PICTURES.match(folder))
+        yield Path(name), [Path(name, file) for file in sorted(files) if not file.startswith(".")]
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key that puts frame 10 after frame 9."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _read_labels(root: Path) -> dict[str, dict[str, str]]:
+    """Rows of ``labels.csv`` by picture: path below the root, or file name."""
+    path = root / "labels.csv"
+    if not path.exists() or is_openface(path):
+        return {}
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        table = csv.DictReader(file, skipinitialspace=True)
+        names = [name.strip() for name in table.fieldnames or []]
+        if "image" not in names or not {"identity", "expression"} & set(names):
+            raise UserError(
+                f"{path} must have a column image, and identity or expression or both; it has {', '.join(names)}"
+            )
+        table.fieldnames = names
+        return {row["image"].strip().replace("\\", "/"): row for row in table if row.get("image")}
+
+
+class _Table:
+    """One OpenFace CSV with its rows by frame."""
+
+    def __init__(self, path: Path, min_confidence: float) -> None:
+        self.path = path
+        self.rows: OpenFaceTable = read_openface(path, min_confidence).one_face_a_frame()
+        self.row_of = {frame - 1: row for row, frame in enumerate(self.rows.frame.tolist())}
+        self.frames = max(self.row_of, default=-1) + 1
+
+
+class _Tables:
+    """Finds the OpenFace CSVs of one folder; damaged ones are noted once and passed over."""
+
+    def __init__(
+        self, root: Path, folder: Path, min_confidence: float, left_out: list[tuple[str, str]]
+    ) -> None:
+        self._min_confidence, self._left_out = min_confidence, left_out
+        inside = [folder, folder / "processed"]
+        outside = [] if folder == root else [folder.parent, folder.parent / "processed", root / "processed"]
+        self._by_file = self._listed(inside)
+        self._by_folder = self._listed(inside + outside, only=folder.absolute().name)
+
+    @staticmethod
+    def _listed(folders: list[Path], only: str | None = None) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        for folder in folders:
+            if only is not None:
+                candidates = [folder / f"{only}.csv"]
+            else:
+                candidates = sorted(folder.glob("*.csv"))
+            for path in candidates:
+                if path.name != "labels.csv" and path.is_file():
+                    found.setdefault(path.stem, path)
+        return found
+
+    def of_file(self, path: Path) -> _Table | None:
+        """The CSV of one picture or video."""
+        return self._read(self._by_file.get(path.stem))
+
+    def of_folder(self) -> _Table | None:
+        """The CSV of all pictures of the folder."""
+        return self._read(next(iter(self._by_folder.values()), None))
+
+    def _read(self, path: Path | None) -> _Table | None:
+        if path is None:
+            return None
+        try:
+            return _Table(path, self._min_confidence)
+        except UserError as error:
+            self._left_out.append((str(path), str(error)))
+            return None
+
+
+class _Rows:
+    """Rows of the record table in the making."""
+
+    def __init__(self, root: str, labels: dict[str, dict[str, str]]) -> None:
+        self._root, self._labels = root, labels
+        self.paths: list[str] = []
+        self._columns: dict[str, list[Any]] = {
+            name: [] for name in ("frame", "identity", "expression", "sequence")
+        }
+        self._labelled: list[tuple[int, _Table, int]] = []
+
+    def add(self, path: Path, frame: int, identity: str, sequence: str) -> None:
+        label = self._labels.get(path.as_posix()) or self._labels.get(path.name) or {}
+        self.paths.append(path.as_posix())
+        values = (
+            frame,
+            label.get("identity") or identity,
+            expression_index(label.get("expression") or ""),
+            sequence,
+        )
+        for column, value in zip(self._columns.values(), values, strict=True):
+            column.append(value)
+
+    def label(self, table: _Table | None, frame: int) -> bool:
+        """Give the last row what a CSV says of a frame; False where it has no such row."""
+        if table is None or frame not in table.row_of:
+            return False
+        self._labelled.append((len(self.paths) - 1, table, table.row_of[frame]))
+        return True
+
+    def records(self) -> Records:
+        n = len(self.paths)
+        columns: dict[str, Any] = {
+            "au": np.full((n, N_AUS), np.nan, np.float32), "pose": np.full((n, 3), np.nan, np.float32),
+            "confidence": np.full(n, np.nan, np.float32),
+        }  # fmt: skip
+        if any(np.isfinite(table.rows.landmarks[row, 0, 0]) for _, table, row in self._labelled):
+            columns["landmarks"] = np.full((n, N_LANDMARKS, 2), np.nan, np.float32)
+        for place, table, row in self._labelled:
+            for name, values in columns.items():
+                values[place] = getattr(table.rows, name)[row]
+        return Records.build({"root": [self._root] * n, "path": self.paths, **self._columns, **columns})

@@ -1,0 +1,140 @@
+"""The 68 landmarks of the largest face in a picture: dlib, face-alignment, or what OpenFace's CSV says.
+
+All three are called alike, ``finder(image, known)``; their name and library version are part of a
+prepared store's key, for a crop depends on them.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from datamodules.preparation.pictures import UnreadablePicture
+from facegan.config import UserError
+from facegan.faces import N_LANDMARKS
+
+LandmarkFinder = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(picture (H, W, 3) uint8, CSV's landmarks (68, 2) or NaN) -> landmarks (68, 2) float32 in its pixels.
+
+Raises UnreadablePicture, with the reason, where there is no face."""
+
+_LIBRARIES = {"dlib": ("dlib-bin", "dlib"), "face_alignment": ("face-alignment",), "openface": ()}
+_MAX_SIDE = 1024  # detectors see larger photographs shrunk to this
+
+
+def finder_version(method: str) -> str:
+    """Method and library version, as in "dlib 20.0.1"; part of a store's key.
+
+    Raises:
+        UserError: an unknown method.
+    """
+    if method not in _LIBRARIES:
+        raise UserError(f"data.landmarks={method} is unknown; choose one of {', '.join(_LIBRARIES)}")
+    for distribution in _LIBRARIES[method]:
+        try:
+            return f"{method} {metadata.version(distribution)}"
+        except metadata.PackageNotFoundError:
+            continue
+    return method
+
+
+def landmark_finder(method: str, device: str = "cpu") -> LandmarkFinder:
+    """The finder of a method; loads its models.
+
+    Raises:
+        UserError: an unknown method, or a library or its weights are missing.
+    """
+    finder_version(method)
+    if method == "dlib":
+        return DlibLandmarks()
+    if method == "face_alignment":
+        return FaceAlignmentLandmarks(device)
+    return known_landmarks
+
+
+def known_landmarks(image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The landmarks of OpenFace's CSV, as they are."""
+    if not np.isfinite(known).all():
+        raise UnreadablePicture("no landmarks in an OpenFace CSV")
+    return known
+
+
+def model_file(name: str) -> str:
+    """Path of a weight file inside the package face_recognition_models, which is found but never imported.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    # Importing it needs pkg_resources, which setuptools has dropped.
+    spec = importlib.util.find_spec("face_recognition_models")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError("dlib's weights are missing: looked for the package face_recognition_models; "
+                        "pip install 'facegan[dlib]'")  # fmt: skip
+    return str(Path(spec.submodule_search_locations[0]) / "models" / name)
+
+
+class DlibLandmarks:
+    """dlib's frontal detector and 68-point predictor; of several faces the largest."""
+
+    def __init__(self) -> None:
+        try:
+            import dlib
+        except ImportError:
+            raise UserError(
+                "data.landmarks=dlib needs dlib, which is not installed: pip install 'facegan[dlib]', "
+                "or choose data.landmarks=openface or face_alignment"
+            ) from None
+        self._detector = dlib.get_frontal_face_detector()
+        self._predictor = dlib.shape_predictor(model_file("shape_predictor_68_face_landmarks.dat"))
+        self._rectangle = dlib.rectangle
+
+    def __call__(self, image: np.ndarray, known: np.ndarray) -> np.ndarray:
+        image = np.ascontiguousarray(image)
+        if min(image.shape[:2]) < 16:
+            raise UnreadablePicture("picture too small for a face")
+        scale = min(1.0, _MAX_SIDE / max(image.shape[:2]))
+        small = (
+            cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        )
+        # Doubling the picture finds faces below 80 pixels, at four times the cost: only where it is needed.
+        boxes = self._detector(small, 0) or (self._detector(small, 1) if max(small.shape) <= 640 else ())
+        if not boxes:
+            raise UnreadablePicture("no face found by dlib")
+        box = max(boxes, key=lambda b: b.area())
+        left, top, right, bottom = (
+            round(v / scale) for v in (box.left(), box.top(), box.right(), box.bottom())
+        )
+        shape = self._predictor(image, self._rectangle(left, top, right, bottom))
+        return np.array([(p.x, p.y) for p in shape.parts()], np.float32)
+
+
+class FaceAlignmentLandmarks:
+    """The face-alignment library's 2-D network (Bulat & Tzimiropoulos 2017); fetches weights at first use."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        try:
+            import face_alignment
+        except ImportError:
+            raise UserError(
+                "data.landmarks=face_alignment needs face-alignment: pip install face-alignment"
+            ) from None
+        try:
+            self._network: Any = face_alignment.FaceAlignment(
+                face_alignment.LandmarksType.TWO_D, device=device, flip_input=False
+            )
+        except OSError as error:  # URLError is one
+            raise UserError(
+                f"face-alignment could not fetch its weights ({error}): run once where there is a network, "
+                "copy its torch hub cache here, or choose data.landmarks=dlib"
+            ) from None
+
+    def __call__(self, image: np.ndarray, known: np.ndarray) -> np.ndarray:
+        faces = self._network.get_landmarks_from_image(image)
+        if not faces:
+            raise UnreadablePicture("no face found by face-alignment")
+        face = max((np.asarray(f, np.float32) for f in faces), key=lambda f: np.ptp(f, axis=0).prod())
+        return face[:N_LANDMARKS]

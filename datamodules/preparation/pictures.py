@@ -1,0 +1,90 @@
+"""Raw pictures and videos as RGB uint8 arrays, whatever their file holds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image, ImageOps
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
+
+
+class UnreadablePicture(Exception):
+    """A picture or frame that cannot be used; its text is the reason for leaving it out."""
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the name's ending is that of a picture, in any case."""
+    return path.suffix.lower() in PICTURES
+
+
+def is_video(path: Path) -> bool:
+    """Whether the name's ending is that of a video, in any case."""
+    return path.suffix.lower() in VIDEOS
+
+
+def read_picture(path: str | Path) -> np.ndarray:
+    """RGB (H, W, 3) uint8, upright by its EXIF; grey, 16-bit, palette, CMYK and transparent ones are converted.
+
+    Raises:
+        UnreadablePicture: missing, truncated or not a picture.
+    """
+    try:
+        with Image.open(path) as file:
+            file.load()
+            image = ImageOps.exif_transpose(file)
+    except FileNotFoundError:
+        raise UnreadablePicture("file is missing") from None
+    # Pillow's decoders raise what they like on damaged files: SyntaxError, struct.error, ValueError …
+    except Exception as error:
+        reason = " ".join(str(error).replace(str(path), "").split()) or type(error).__name__
+        raise UnreadablePicture(f"unreadable picture ({reason[:80]})") from None
+    if image.mode.startswith("I") or image.mode == "F":
+        # 16-bit grey: Pillow's own conversion would cut at 255 instead of scaling.
+        values = np.asarray(image, np.float64)
+        scale = 255 / (65535 if values.max() > 255 else 255)
+        return np.repeat(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
+    return np.array(image.convert("RGB"))
+
+
+def count_frames(path: str | Path) -> int:
+    """Number of pictures in a video, counted from its packets without decoding.
+
+    Raises:
+        UnreadablePicture: not a video that can be opened.
+    """
+    try:
+        with av.open(str(path)) as container:
+            return sum(1 for packet in container.demux(video=0) if packet.size)
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise UnreadablePicture(f"unreadable video ({type(error).__name__})") from None
+
+
+def read_frames(path: str | Path, frames: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (frame, RGB picture) for the wanted frames (ascending, from 0), one at a time.
+
+    Frames before the first wanted one are decoded but not converted; the video is never held whole. Ends
+    early where the video does.
+
+    Raises:
+        UnreadablePicture: not a video, or damaged from here on.
+    """
+    wanted = iter(frames.tolist())
+    target = next(wanted, None)
+    try:
+        with av.open(str(path)) as container:
+            container.streams.video[0].thread_type = "AUTO"
+            for number, frame in enumerate(container.decode(video=0)):
+                if target is None:
+                    return
+                if number == target:
+                    image = frame.to_ndarray(format="rgb24")
+                    yield number, np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
+                    target = next(wanted, None)
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise UnreadablePicture(f"unreadable video ({type(error).__name__})") from None

@@ -1,0 +1,102 @@
+"""Who is trained on and who is tested on: by person, or by time within a sequence.
+
+Always deterministic for a seed, and a list of rows that can be written down (``facegan data --splits``).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from datamodules.records import Records
+from facegan.config import UserError
+
+TIME_SHARES = (0.6, 0.2)  # of a sequence: first 60 % train, next 20 % val, last 20 % test
+
+
+@dataclass
+class Split:
+    """Rows of the record table for each part, ascending."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+    def table(self, records: Records) -> list[tuple[str, int, str, str]]:
+        """(path, frame, identity, part) of each row used, for export."""
+        names, codes = records.names("identity"), records.codes("identity")
+        frames = records.numbers("frame")
+        return [
+            (records.path(row), int(frames[row]), names[codes[row]], part)
+            for part in ("train", "val", "test")
+            for row in getattr(self, part).tolist()
+        ]
+
+
+def join(splits: Sequence[Split]) -> Split:
+    """Several splits of different rows as one."""
+    parts = ("train", "val", "test")
+    return Split(*(np.sort(np.concatenate([getattr(split, part) for split in splits])) for part in parts))
+
+
+def by_person(records: Records, rows: np.ndarray, people: Mapping[str, str]) -> Split:
+    """Rows by the part ("train", "val", "test") that their person is in; others are left out."""
+    names = records.names("identity")
+    codes = records.codes("identity")[rows]
+    part = np.array([people.get(name, "") for name in names], dtype=object)[codes]
+    return Split(rows[part == "train"], rows[part == "val"], rows[part == "test"])
+
+
+def draw_people(
+    people: Sequence[str], val: int, test: int, seed: int, groups: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Part of each person: ``test`` and ``val`` of them drawn at random, the others are trained on.
+
+    With ``groups`` (person -> group) the test people hold at least one of each group, as far as there are
+    enough of them.
+
+    Raises:
+        UserError: nobody would be left to train on.
+    """
+    names = sorted(people)
+    if val + test >= len(names):
+        raise UserError(
+            f"{len(names)} people cannot be split into {test} for test, {val} for validation and at least one "
+            "for training; lower data.test_people / data.val_people (or the fractions), or add people"
+        )
+    order = np.random.Generator(np.random.Philox(key=[seed, 0x5917])).permutation(len(names))
+    drawn = [names[i] for i in order]
+    if groups is not None:
+        seen: set[str] = set()
+        first = []
+        for name in drawn:
+            if groups[name] not in seen:
+                seen.add(groups[name])
+                first.append(name)
+        drawn = first + [name for name in drawn if name not in set(first)]
+    parts = dict.fromkeys(names, "train")
+    parts.update(dict.fromkeys(drawn[:test], "test"))
+    parts.update(dict.fromkeys(drawn[test : test + val], "val"))
+    return parts
+
+
+def by_time(records: Records, rows: np.ndarray, shares: tuple[float, float] = TIME_SHARES) -> Split:
+    """Rows of each sequence in the order of their frames: the first share train, the next val, the rest test."""
+    sequences = records.codes("sequence")[rows]
+    frames = records.numbers("frame")[rows]
+    parts: list[list[np.ndarray]] = [[], [], []]
+    for sequence in np.unique(sequences):
+        here = rows[sequences == sequence]
+        here = here[np.argsort(frames[sequences == sequence], kind="stable")]
+        cuts = (round(len(here) * shares[0]), round(len(here) * (shares[0] + shares[1])))
+        for part, chunk in zip(parts, np.split(here, cuts), strict=True):
+            part.append(chunk)
+    none = np.zeros(0, np.int64)
+    return Split(*(np.sort(np.concatenate([none, *part])) for part in parts))
+
+
+def sample(rows: np.ndarray, n: int) -> np.ndarray:
+    """At most n of the rows, evenly spread."""
+    return (
+        rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int))] if len(rows) else rows
+    )
