@@ -1,0 +1,110 @@
+"""A small convolutional regressor of AU intensities from an aligned face: the network of the AU judge."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facegan.faces import N_AUS
+
+SIZE = 128
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(_conv(channels, channels), _conv(channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class AURegressor(nn.Module):
+    """Four stride-2 convolutions to 8x8, then a head that keeps the place: on aligned faces an AU has one.
+
+    48 M multiply-accumulates and 0.9 M parameters with the default channels, most of them at 16x16 and 8x8, so
+    that it trains on two CPU cores in minutes. Its answer is linear: the judge cuts it to 0..5.
+
+    Args:
+        channels: of the maps at 64, 32, 16 and 8 pixels.
+    """
+
+    def __init__(self, channels: Sequence[int] = (16, 32, 64, 128)) -> None:
+        super().__init__()
+        c64, c32, c16, c8 = channels
+        self.trunk = nn.Sequential(
+            _conv(3, c64, 2, kernel=5),
+            _conv(c64, c32, 2),
+            _conv(c32, c16, 2),
+            _conv(c16, c16),
+            _conv(c16, c8, 2),
+            _Residual(c8),
+        )
+        self.head = nn.Sequential(
+            nn.Conv2d(c8, 32, 1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(32 * 8 * 8, 256),
+            nn.ReLU(),
+            nn.Linear(256, N_AUS),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """RGB (B, 3, 128, 128) in [-1, 1] -> AU intensities (B, 17), not cut to 0..5."""
+        return self.head(self.trunk(images))
+
+
+def to_size(images: Tensor, size: int = SIZE) -> Tensor:
+    """Pictures (B, 3, S, S) at the network's size, bilinear with antialiasing."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+@torch.no_grad()
+def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """What keeps the judge honest on generated pictures: it must not read AUs from fine texture.
+
+    Every picture is moved (6 % of its width, 4 degrees, 5 % in size), lit differently (brightness, contrast, tint)
+    and given noise; each third of the batch is blurred, taken at half resolution, or left sharp.
+
+    Args:
+        images: RGB (B, 3, S, S) in [-1, 1]; drawn for from ``generator``, which lives on their device.
+    """
+    b, device = len(images), images.device
+
+    def uniform(low: float, high: float, *shape: int) -> Tensor:
+        return torch.empty(b, *shape, device=device).uniform_(low, high, generator=generator)
+
+    angle, scale = uniform(-0.07, 0.07), uniform(0.95, 1.05)
+    shift = uniform(-0.12, 0.12, 2)  # of half a width
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    matrix = torch.stack(
+        [torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1
+    )
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+    third = (b + 2) // 3
+    order = torch.randperm(b, device=device, generator=generator)
+    blurred, halved = order[:third], order[third : 2 * third]
+    sigma = float(torch.empty((), device=device).uniform_(0.5, 1.5, generator=generator))
+    taps = torch.exp(-0.5 * (torch.arange(-3, 4, device=device) / sigma) ** 2)
+    taps = (taps / taps.sum()).to(images.dtype).repeat(3, 1)
+    soft = F.conv2d(F.pad(images[blurred], (3, 3, 3, 3), "replicate"), taps[:, None, None, :], groups=3)
+    images[blurred] = F.conv2d(soft, taps[:, None, :, None], groups=3)
+    half = F.avg_pool2d(images[halved], 2)
+    images[halved] = F.interpolate(half, images.shape[-2:], mode="bilinear", align_corners=False)
+
+    gain = uniform(0.8, 1.2, 1, 1, 1) * uniform(0.95, 1.05, 3, 1, 1)
+    noise = torch.empty_like(images).normal_(generator=generator) * uniform(0, 0.06, 1, 1, 1)
+    return (images * gain + uniform(-0.15, 0.15, 1, 1, 1) + noise).clamp_(-1, 1)
