@@ -1,5 +1,6 @@
 """Data sets: raw pictures to prepared faces to batches."""
 
 from datamodules.folder import Folder, FolderConfig
+from datamodules.rafd import RaFD, RaFDConfig
 
-DATAMODULES = {"folder": (FolderConfig, Folder)}
+DATAMODULES = {"rafd": (RaFDConfig, RaFD), "folder": (FolderConfig, Folder)}

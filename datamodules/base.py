@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.dataset import Batch, FaceDataset, to_float
@@ -79,7 +78,7 @@ class FaceDataModule(pl.LightningDataModule):
     # Raw data -> store
 
     def store_path(self) -> Path:
-        """Folder of the prepared faces: ``data.store``, or a name with the key of everything that shapes it."""
+        """Folder of the prepared faces: ``data.store``, or a name with the key of all that shapes it."""
         if self.config.store:
             return Path(self.config.store)
         key = [str(root.absolute()) for root in self.roots()]
@@ -124,8 +123,8 @@ class FaceDataModule(pl.LightningDataModule):
         if not len(train):
             raise UserError(
                 f"no picture of {self.config.name} is left to train on: {len(records):,} prepared, "
-                f"{self.without_au:,} of them without AU intensities. Run OpenFace on the pictures and put its CSVs "
-                "beside them, or set data.needs_au=false for a method without AUs"
+                f"{self.without_au:,} of them without AU intensities. Run OpenFace on the pictures and put "
+                "its CSVs beside them, or set data.needs_au=false for a method without AUs"
             )
         if not len(val):
             # The papers hold nobody out for validation; choosing by test people would be peeking.
@@ -188,7 +187,7 @@ class FaceDataModule(pl.LightningDataModule):
         return DataLoader(
             dataset,
             batch_sampler=sampler(len(dataset), self.config.batch_size, rank=rank, world=world, **options),
-            collate_fn=_as_is,
+            collate_fn=_collated,
             num_workers=self.config.num_workers,
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.config.num_workers > 0,
@@ -212,8 +211,8 @@ class FaceDataModule(pl.LightningDataModule):
         return {key: to_float(value) if key.endswith("image") else value for key, value in batch.items()}
 
 
-def _as_is(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    return batch
+def _collated(batch: Any) -> Any:
+    return batch  # ``__getitems__`` has made one of it
 
 
 def fingerprint(roots: list[Path]) -> str:

@@ -30,10 +30,10 @@ class FaceDataset(Dataset[Batch]):
         seed: of all draws.
 
     A batch holds, for B pictures of side S: ``image`` (B, 3, S, S) uint8, ``au`` (B, 17) 0..5 (NaN unknown),
-    ``pose`` (B, 3) radians (NaN unknown), ``expression`` (B,) int64 (-1 unknown), ``identity`` (B,) int64 index
-    in ``identities``, ``landmarks`` (B, 68, 2) pixels of the crop, ``index`` (B,) int64 row of the store's
-    records. With pairing "single" also ``target_au`` (B, 17), where there are AUs to draw from; with another
-    pairing all keys stand twice, under ``source_`` and ``target_``.
+    ``pose`` (B, 3) radians (NaN unknown), ``expression`` (B,) int64 (-1 unknown), ``identity`` (B,) int64
+    index in ``identities``, ``landmarks`` (B, 68, 2) pixels of the crop, ``index`` (B,) int64 row of the
+    store's records. With pairing "single" also ``target_au`` (B, 17), where there are AUs to draw from; with
+    another pairing all keys stand twice, under ``source_`` and ``target_``.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class FaceDataset(Dataset[Batch]):
         }
 
     def batch(self, indices: Any) -> Batch:
-        """Pictures by their index in this split, without augmentation or partner; ``image`` float in [-1, 1]."""
+        """Pictures by index in this split, without augmentation or partner; ``image`` float in [-1, 1]."""
         index = np.atleast_1d(np.asarray(indices, np.int64))
         batch = self._faces(np.zeros_like(index), index, augment=False)
         return batch | {"image": to_float(batch["image"])}

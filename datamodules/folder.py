@@ -2,8 +2,8 @@
 
 Below a root, pictures lie at any depth. The first folder below the root is the person; pictures right in
 the root are of one person, named after the root, and a video there is a person of its own, named after the
-file. A table ``<root>/labels.csv`` (columns ``image``, and ``identity`` or ``expression`` or both; image = path
-below the root, or file name) overrules that. OpenFace's CSVs are found in three places:
+file. A table ``<root>/labels.csv`` (columns ``image``, and ``identity`` or ``expression`` or both; image =
+path below the root, or file name) overrules that. OpenFace's CSVs are found in three places:
 
 * one a picture, ``<stem>.csv`` beside it or in ``processed/`` (FaceLandmarkImg);
 * one a folder of frames, ``<folder>.csv`` beside the folder, inside it, or in ``processed/`` there
@@ -111,8 +111,8 @@ def find_folder(root: Path, min_confidence: float) -> Found:
     """
     if not root.exists():
         raise UserError(
-            f"looked for a folder of pictures (or a video) at {root.absolute()}: there is none. Set data.root, or "
-            f"try generated faces first: facegan generate folder --root {root}"
+            f"looked for a folder of pictures (or a video) at {root.absolute()}: there is none. Set "
+            f"data.root, or try generated faces first: facegan generate folder --root {root}"
         )
     base = root if root.is_dir() else root.parent
     rows = _Rows(_root_name(root), _read_labels(base) if root.is_dir() else {})
@@ -150,7 +150,7 @@ def find_folder(root: Path, min_confidence: float) -> Found:
                 rows.label(table, frame)
     if not rows.paths:
         raise UserError(
-            f"{root.absolute()} holds no picture (.jpg, .png, .bmp, .webp, .tif) and no video (.mp4, .avi, …); "
+            f"{root.absolute()} holds no picture (.jpg, .png, .bmp, .webp, .tif) and no video (.mp4, .avi); "
             "set data.root to a folder that does"
         )
     return Found(rows.records(), left_out, notes, generated_by(base))
@@ -193,7 +193,7 @@ def _read_labels(root: Path) -> dict[str, dict[str, str]]:
         names = [name.strip() for name in table.fieldnames or []]
         if "image" not in names or not {"identity", "expression"} & set(names):
             raise UserError(
-                f"{path} must have a column image, and identity or expression or both; it has {', '.join(names)}"
+                f"{path} needs a column image, and identity or expression or both; it has: {', '.join(names)}"
             )
         table.fieldnames = names
         return {row["image"].strip().replace("\\", "/"): row for row in table if row.get("image")}

@@ -64,8 +64,8 @@ class Records:
     def build(cls, columns: Mapping[str, Any]) -> "Records":
         """Records from columns of equal length; columns left out are unknown. Needs path and identity.
 
-        ``au``, ``pose`` and ``landmarks`` are arrays (N, 17), (N, 3) and (N, 68, 2). Without ``landmarks`` the
-        table has no such column: it would be most of its size.
+        ``au``, ``pose`` and ``landmarks`` are arrays (N, 17), (N, 3) and (N, 68, 2). Without ``landmarks``
+        the table has no such column: it would be most of its size.
         """
         n = len(columns["path"])
         defaults: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Which pictures make a batch, as (epoch, index) pairs: the same on any number of ranks, and after a resume."""
+"""Which pictures make a batch, as (epoch, index) pairs: the same on any number of ranks, after any resume."""
 
 from collections.abc import Callable, Iterator
 
@@ -30,12 +30,14 @@ class EpochBatchSampler(Sampler[Pairs]):
     ) -> None:
         if batch_size < 1 or batch_size % world:
             raise UserError(
-                f"data.batch_size={batch_size} is the global batch and must be a multiple of the {world} processes; "
-                f"try {max(world, batch_size // world * world)}"
+                f"data.batch_size={batch_size} counts all {world} processes together and must be a multiple "
+                f"of {world}; try {max(world, batch_size // world * world)}"
             )
         if n < batch_size:
-            raise UserError(f"{n} pictures to train on do not fill one batch; set data.batch_size={max(world, n)}"
-                            " or less, or add pictures")  # fmt: skip
+            raise UserError(
+                f"{n} pictures to train on do not fill one batch; set data.batch_size="
+                f"{max(world, n // world * world)} or less, or add pictures"
+            )
         self.n, self.batch_size, self.seed = n, batch_size, seed
         self.batches_seen = batches_seen
         self._share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)

@@ -61,8 +61,8 @@ def draw_people(
     names = sorted(people)
     if val + test >= len(names):
         raise UserError(
-            f"{len(names)} people cannot be split into {test} for test, {val} for validation and at least one "
-            "for training; lower data.test_people / data.val_people (or the fractions), or add people"
+            f"{len(names)} people cannot be split into {test} for test, {val} for validation and at least "
+            "one for training; lower data.test_people / data.val_people (or the fractions), or add people"
         )
     order = np.random.Generator(np.random.Philox(key=[seed, 0x5917])).permutation(len(names))
     drawn = [names[i] for i in order]
@@ -81,7 +81,7 @@ def draw_people(
 
 
 def by_time(records: Records, rows: np.ndarray, shares: tuple[float, float] = TIME_SHARES) -> Split:
-    """Rows of each sequence in the order of their frames: the first share train, the next val, the rest test."""
+    """Rows of each sequence in the order of frames: the first share train, the next val, the rest test."""
     sequences = records.codes("sequence")[rows]
     frames = records.numbers("frame")[rows]
     parts: list[list[np.ndarray]] = [[], [], []]

@@ -31,7 +31,7 @@ class Store:
         self._starts = np.cumsum([0, *(len(shard) for shard in self._shards)])
         if self._starts[-1] != len(self.records):
             raise UserError(
-                f"the store {self.path} is damaged: {self._starts[-1]} faces for {len(self.records)} records; "
+                f"the store {self.path} is damaged ({self._starts[-1]} faces, {len(self.records)} records); "
                 "delete it and prepare again"
             )
 
@@ -42,7 +42,7 @@ class Store:
         return len(self.records)
 
     def images(self, rows: np.ndarray) -> torch.Tensor:
-        """Faces (B, S, S, 3) uint8 of rows (B,), in their order; one gather from each shard that is touched."""
+        """Faces (B, S, S, 3) uint8 of rows (B,), in their order; one gather from each shard touched."""
         out = torch.empty((len(rows), self.image_size, self.image_size, 3), dtype=torch.uint8)
         view = out.numpy()
         if len(self._shards) == 1:

@@ -68,7 +68,7 @@ def transform_pose(pose: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def crop(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Cut the crop (size, size, 3) uint8 out of a picture (H, W, 3) uint8; mirrored beyond the picture's edge.
+    """Cut the crop (size, size, 3) uint8 out of a picture (H, W, 3) uint8, mirrored at the picture's edges.
 
     Strong shrinking averages pixels first, so that large photographs do not alias.
     """
@@ -100,7 +100,7 @@ def _region(image: np.ndarray, matrix: np.ndarray, size: int, margin: int) -> tu
 
 
 def paste(full: np.ndarray, face: np.ndarray, matrix: np.ndarray, feather: float = 0.15) -> np.ndarray:
-    """Put an edited crop back: the picture (H, W, 3) uint8 with ``face`` (S, S, 3) uint8 where it was cut out.
+    """Put an edited crop back: the picture (H, W, 3) uint8 with ``face`` (S, S, 3) uint8 in its place.
 
     The crop fades into the picture over ``feather`` (a share of its side) at its edge.
     """

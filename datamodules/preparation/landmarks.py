@@ -93,6 +93,7 @@ class DlibLandmarks:
         self._rectangle = dlib.rectangle
 
     def __call__(self, image: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """See ``LandmarkFinder``."""
         image = np.ascontiguousarray(image)
         if min(image.shape[:2]) < 16:
             raise UnreadablePicture("picture too small for a face")
@@ -133,6 +134,7 @@ class FaceAlignmentLandmarks:
             ) from None
 
     def __call__(self, image: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """See ``LandmarkFinder``."""
         faces = self._network.get_landmarks_from_image(image)
         if not faces:
             raise UnreadablePicture("no face found by face-alignment")

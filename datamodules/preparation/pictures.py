@@ -26,7 +26,7 @@ def is_video(path: Path) -> bool:
 
 
 def read_picture(path: str | Path) -> np.ndarray:
-    """RGB (H, W, 3) uint8, upright by its EXIF; grey, 16-bit, palette, CMYK and transparent ones are converted.
+    """RGB (H, W, 3) uint8, upright by its EXIF; from grey, 16-bit, palette, CMYK or transparent.
 
     Raises:
         UnreadablePicture: missing, truncated or not a picture.
