@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from facegan.config import UserError
 
 INK, FAINT, PAPER = (30, 30, 30), (130, 130, 130), (255, 255, 255)
+LINE, FAINT_LINE = "#1f4e8c", "#9db7d5"
 GAP = 2
 ANIMATIONS = (".gif", ".mp4")
 
@@ -51,16 +52,15 @@ def grid(
     """
     across = max(len(row) for row in pictures)
     if (columns and len(columns) != across) or (rows and len(rows) != len(pictures)):
-        raise ValueError(
-            f"a grid of {len(pictures)} x {across} pictures with {len(rows)} row and {len(columns)} column labels"
-        )
+        labels = f"{len(rows)} row and {len(columns)} column labels"
+        raise ValueError(f"a grid of {len(pictures)} x {across} pictures with {labels}")
     own = max((p.shape[0] for row in pictures for p in row if p is not None), default=96)
     size = size or max(96, own)
     font = _font(max(11, size // 9))
     small = _font(max(10, size // 12))
     left = max((int(font.getlength(label)) + 12 for label in rows), default=0)
-    top = font.size + 10 if columns else 0
-    bottom = small.size + 10 if caption else 0
+    top = round(font.size) + 10 if columns else 0
+    bottom = round(small.size) + 10 if caption else 0
     width = left + across * (size + GAP) - GAP
     height = top + len(pictures) * (size + GAP) - GAP
     sheet = Image.new("RGB", (width, height + bottom), PAPER)
@@ -117,7 +117,7 @@ def save_animation(path: Path, frames: Sequence[np.ndarray], fps: float = 10) ->
 
 
 def curves(log: Path, path: Path, caption: str = "") -> Path:
-    """Draw every column of a run's CSV log against the batches done: one small panel each, training ones first.
+    """Draw every column of a run's CSV log against the batches done: a panel each, training ones first.
 
     Noisy training columns are faint, with their running median in front.
 
@@ -149,11 +149,12 @@ def curves(log: Path, path: Path, caption: str = "") -> Path:
     for panel, name in zip(panels, names, strict=False):
         points = table[["step", name]].dropna()
         many = len(points) > 60
-        panel.plot(points["step"], points[name], color="#9db7d5" if many else "#1f4e8c", linewidth=0.8 if many else 1.4,
-                   marker="" if len(points) > 25 else "o", markersize=3)  # fmt: skip
+        marker = "" if len(points) > 25 else "o"
+        raw = {"color": FAINT_LINE, "linewidth": 0.8} if many else {"color": LINE, "linewidth": 1.4}
+        panel.plot(points["step"], points[name], marker=marker, markersize=3, **raw)
         if many:
             smooth = points[name].rolling(max(5, len(points) // 40), center=True, min_periods=1).median()
-            panel.plot(points["step"], smooth, color="#1f4e8c", linewidth=1.4)
+            panel.plot(points["step"], smooth, color=LINE, linewidth=1.4)
         panel.set_title(name, fontsize=9)
         panel.tick_params(labelsize=7)
         panel.grid(alpha=0.25)

@@ -1,7 +1,8 @@
 """Frozen evaluators: AU regressor, landmark geometry, face recognisers. Never the network of a loss.
 
-Every judge takes pictures as float tensors (B, 3, S, S) in [-1, 1] of any size and says in ``description`` what it
-is and where its weights come from, for the tables. What cannot be judged (no face found) is a row of NaN.
+Every judge takes pictures as float tensors (B, 3, S, S) in [-1, 1] of any size and says in ``description``
+what it is and where its weights come from, for the tables. What cannot be judged (no face found) is a row of
+NaN.
 """
 
 import hashlib
@@ -70,14 +71,14 @@ def load_about(path: Path, recipe: str) -> dict[str, Any]:
     for file in (path, beside):
         if not file.is_file():
             raise UserError(
-                f"this judge's {file.name} is missing: looked for {file}. Train it with: facegan train {recipe} "
+                f"a judge's {file.name} is missing: looked for {file}. Train it with: facegan train {recipe} "
                 f"(or point FACEGAN_JUDGES to the folder that has it)"
             )
     about: dict[str, Any] = json.loads(beside.read_text())
     if about.get("sha256") != checksum(path):
         raise UserError(
-            f"{path} is not the file that {beside.name} describes (SHA-256 differs). Copy both again, or train "
-            f"anew: facegan train {recipe}"
+            f"{path} is not the file that {beside.name} describes (SHA-256 differs). Copy both again, "
+            f"or train anew: facegan train {recipe}"
         )
     return about
 
@@ -115,9 +116,9 @@ class AUJudge:
 def geometry(landmarks: np.ndarray) -> np.ndarray:
     """Four measures of a face's expression from its landmarks, in units of the distance between the eyes.
 
-    Mouth opening: gap of the inner lips, mean of three places. Corner spread: distance of the mouth's corners.
-    Brow height: mean distance of a brow from its eye. Eye opening: gap of the lids, mean of four places. An eye's
-    place is the middle of its corners, so that a blink does not move it.
+    Mouth opening: gap of the inner lips, mean of three places. Corner spread: distance of the mouth's
+    corners. Brow height: mean distance of a brow from its eye. Eye opening: gap of the lids, mean of four
+    places. An eye's place is the middle of its corners, so that a blink does not move it.
 
     Args:
         landmarks: (..., 68, 2) in pixels; NaN gives NaN.
@@ -185,8 +186,8 @@ def _enlarged(picture: np.ndarray, side: int) -> tuple[np.ndarray, float]:
 class FaceFinder:
     """The 68 landmarks by dlib: its frontal detector, then its shape predictor. No face found means NaN.
 
-    Small pictures are enlarged to ``side`` pixels and given a border, since the detector was trained on whole heads of
-    80 pixels and more; where it still finds nothing it looks once more at twice the size.
+    Small pictures are enlarged to ``side`` pixels and given a border, since the detector was trained on whole
+    heads of 80 pixels and more; where it still finds nothing it looks once more at twice the size.
     """
 
     side = 256
@@ -200,13 +201,13 @@ class FaceFinder:
         self.description = f"dlib {dlib.__version__} frontal detector and 68-landmark predictor"
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(B, 3, S, S) in [-1, 1] -> landmarks (B, 68, 2) in pixels of the pictures, NaN where there is no face."""
+        """(B, 3, S, S) in [-1, 1] -> landmarks (B, 68, 2) in their pixels, NaN where there is no face."""
         found = [self._landmarks(picture) for picture in to_uint8(images)]
         return torch.from_numpy(np.stack(found)) if found else torch.zeros(0, faces.N_LANDMARKS, 2)
 
     def _landmarks(self, picture: np.ndarray) -> np.ndarray:
         large, scale = _enlarged(picture, self.side)
-        framed = cv2.copyMakeBorder(large, *[self.border] * 4, cv2.BORDER_REPLICATE)
+        framed = np.pad(large, ((self.border,) * 2, (self.border,) * 2, (0, 0)), "edge")
         boxes = self.detector(framed, 0) or self.detector(framed, 1)
         if not boxes:
             return np.full((faces.N_LANDMARKS, 2), np.nan, np.float32)
@@ -239,9 +240,9 @@ class LandmarkGeometry:
 class LightCNNJudge:
     """Identity by LightCNN-29v2: the published weights where they are at hand, else those trained here.
 
-    The published net wants its own crop (eyes 48 pixels above the mouth, 40 below the upper edge of 144, of which
-    the middle 128 are taken), which is cut by the landmarks; the net trained here takes the pictures as it learned
-    them, aligned by the data module.
+    The published net wants its own crop (eyes 48 pixels above the mouth, 40 below the upper edge of 144, of
+    which the middle 128 are taken), which is cut by the landmarks; the net trained here takes the pictures as
+    it learned them, aligned by the data module.
 
     Args:
         path: a published ``.pth.tar`` or an exported ``.safetensors``; default: what is in ``judges_home()``.

@@ -90,8 +90,8 @@ class Agreement(Metric):
 class Verification(Metric):
     """Face verification over real pairs: the best threshold on the similarity, and what it reaches (E16).
 
-    A pair that could not be judged (NaN) is never accepted. Ties go to the widest gap: the threshold lies in the
-    middle between the two similarities that it separates.
+    A pair that could not be judged (NaN) is never accepted. Ties go to the widest gap: the threshold lies in
+    the middle between the two similarities that it separates.
 
     Args:
         balanced: choose by the mean of the accuracies on same and on different pairs instead of by accuracy.

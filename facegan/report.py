@@ -2,19 +2,33 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from facegan.faces import AU_NAMES
+from facegan.faces import AUS
+from facegan.judges import GEOMETRY
 
 # EGGAN Table 1 (RaFD, 128x128, judged by OpenFace; AUs in the order of ``faces.AUS``): MSE, then PCC.
 EGGAN_TABLE1_MSE: Mapping[str, tuple[float, ...]] = {
-    "HomoInterpGAN": (0.56, 0.86, 0.88, 1.68, 0.23, 1.26, 0.60, 0.08, 0.03, 0.11, 0.17, 0.08, 0.25, 0.01, 0.10, 0.13, 0.02),
-    "StarGAN": (0.85, 1.59, 0.66, 1.62, 0.43, 1.04, 0.59, 0.26, 0.77, 0.27, 0.21, 0.14, 0.30, 0.01, 1.09, 0.39, 0.00),
-    "EGGAN": (0.13, 0.13, 0.49, 0.35, 0.21, 0.49, 0.33, 0.14, 0.41, 0.16, 0.15, 0.18, 0.26, 0.01, 0.51, 0.14, 0.00),
+    "HomoInterpGAN": (
+        0.56, 0.86, 0.88, 1.68, 0.23, 1.26, 0.60, 0.08, 0.03, 0.11, 0.17, 0.08, 0.25, 0.01, 0.10, 0.13, 0.02,
+    ),
+    "StarGAN": (
+        0.85, 1.59, 0.66, 1.62, 0.43, 1.04, 0.59, 0.26, 0.77, 0.27, 0.21, 0.14, 0.30, 0.01, 1.09, 0.39, 0.00,
+    ),
+    "EGGAN": (
+        0.13, 0.13, 0.49, 0.35, 0.21, 0.49, 0.33, 0.14, 0.41, 0.16, 0.15, 0.18, 0.26, 0.01, 0.51, 0.14, 0.00,
+    ),
 }  # fmt: skip
 EGGAN_TABLE1_PCC: Mapping[str, tuple[float, ...]] = {
-    "HomoInterpGAN": (0.64, 0.68, 0.69, 0.35, 0.83, 0.41, 0.55, 0.83, 0.98, 0.76, 0.71, 0.78, 0.55, 0.32, 0.93, 0.79, 0.26),
-    "StarGAN": (0.34, 0.00, 0.64, 0.08, 0.24, 0.27, 0.34, 0.31, 0.33, 0.15, 0.40, 0.57, 0.48, 0.20, 0.45, 0.15, 0.19),
-    "EGGAN": (0.92, 0.95, 0.69, 0.85, 0.75, 0.72, 0.73, 0.70, 0.78, 0.65, 0.64, 0.33, 0.50, 0.22, 0.67, 0.76, 0.34),
+    "HomoInterpGAN": (
+        0.64, 0.68, 0.69, 0.35, 0.83, 0.41, 0.55, 0.83, 0.98, 0.76, 0.71, 0.78, 0.55, 0.32, 0.93, 0.79, 0.26,
+    ),
+    "StarGAN": (
+        0.34, 0.00, 0.64, 0.08, 0.24, 0.27, 0.34, 0.31, 0.33, 0.15, 0.40, 0.57, 0.48, 0.20, 0.45, 0.15, 0.19,
+    ),
+    "EGGAN": (
+        0.92, 0.95, 0.69, 0.85, 0.75, 0.72, 0.73, 0.70, 0.78, 0.65, 0.64, 0.33, 0.50, 0.22, 0.67, 0.76, 0.34,
+    ),
 }  # fmt: skip
 EGGAN_TABLE1_AVERAGE: Mapping[str, tuple[float, float]] = {
     "HomoInterpGAN": (0.41, 0.65),
@@ -55,18 +69,87 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(table[0]), rule, *map(line, table[1:])]) + "\n"
 
 
-def au_row(name: str, values: Sequence[float | None], average: float | None) -> list[str]:
-    """One row of EGGAN's Table 1: a name, 17 AUs, the average."""
-    return [name, *(number(value) for value in values), number(average)]
-
-
-AU_HEADER = ["", *(name.removeprefix("AU").lstrip("0") for name in AU_NAMES), "Avg"]
-
-
 def eggan_published_rows(measure: str) -> list[list[str]]:
     """The published rows of EGGAN's Table 1 for ``measure`` "mse" or "pcc"."""
     table, column = (EGGAN_TABLE1_MSE, 0) if measure == "mse" else (EGGAN_TABLE1_PCC, 1)
     return [
-        au_row(f"{name} (published, RaFD)", values, EGGAN_TABLE1_AVERAGE[name][column])
+        _au_row(f"{name} (published, RaFD)", values, EGGAN_TABLE1_AVERAGE[name][column])
         for name, values in table.items()
     ]
+
+
+def eggan_table1(result: Mapping[str, Any]) -> str:
+    """EGGAN's Table 1 as Markdown: MSE and PCC by the AU judge, then by landmark geometry.
+
+    Args:
+        result: what ``protocols.eggan.evaluate`` gives, or its ``evaluation.json``.
+    """
+    scores, header = result["table1"]["au"], ["", *map(str, AUS), "Avg"]
+    parts = ["# Table 1: expression manipulation\n"]
+    for measure, which in (("mse", "MSE of AU intensities (lower"), ("pcc", "PCC of AU intensities (higher")):
+        rows = [_au_row(name, row[measure], row[f"{measure}_mean"]) for name, row in scores.items()]
+        parts += [f"## {which} is better)\n", markdown_table(header, eggan_published_rows(measure) + rows)]
+    excluded = ", ".join(f"{name} {row['excluded']}" for name, row in scores.items())
+    parts.append(f"AUs left out of the mean PCC because they are constant (E17): {excluded}.\n")
+
+    shapes = []
+    for name, row in result["table1"]["geometry"].items():
+        rejected = f"{row['rejected']:,} of {row['rejected'] + row['rows']:,}"
+        shapes.append([name, *map(number, row["pcc"]), number(row["pcc_mean"]), rejected])
+    parts.append("## PCC of landmark geometry (higher is better)\n")
+    parts.append(markdown_table(["", *GEOMETRY, "Avg", "no face found"], shapes))
+    parts.append(_origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
+    return "\n".join(parts)
+
+
+def eggan_table2(result: Mapping[str, Any]) -> str:
+    """EGGAN's Table 2 as Markdown: verification accuracy in % by every identity judge.
+
+    Args:
+        result: what ``protocols.eggan.evaluate`` gives, or its ``evaluation.json``.
+    """
+    parts = ["# Table 2: identity\n"]
+    rows = [
+        [f"{name} (published, RaFD)", "LightCNN", number(value), *["–"] * 4]
+        for name, value in EGGAN_TABLE2.items()
+    ]
+    for judge, table in result["table2"].items():
+        real = table["real"]
+        if "reason" in real:
+            parts.append(f"{judge}: not measured, {real['reason']}.\n")
+            continue
+        for name, row in table.items():
+            cosine = number(row["mean_same"] if name == "real" else row["mean_similarity"], 3)
+            counts = f"{row['pairs']:,}", f"{row['rejected']:,}"
+            label = "Real (test people)" if name == "real" else name
+            rows.append(
+                [label, judge, number(100 * row["accuracy"]), cosine, number(real["threshold"], 3), *counts]
+            )
+    parts.append(
+        markdown_table(
+            ["", "judge", "accuracy %", "mean cosine", "threshold", "pairs", "no face found"], rows
+        )
+    )
+    parts.append(
+        "The threshold on the cosine is the one with the best accuracy on the real pairs: as many of the\n"
+        "same as of different test people. The other rows are the share of (source, result) pairs that it\n"
+        "accepts; a result in which no face is found is not accepted. The mean cosine of Real is over its same pairs.\n"
+    )
+    parts.append(_origin(result, result["judges"]["identity"]))
+    return "\n".join(parts)
+
+
+def _au_row(name: str, values: Sequence[float | None], average: float | None) -> list[str]:
+    return [name, *(number(value) for value in values), number(average)]
+
+
+def _origin(result: Mapping[str, Any], judges: Sequence[str]) -> str:
+    """The lines under every table: data, judges with their weights, pairs, command."""
+    lines = [f"Data: {result['data']}"]
+    if result["generated"]:
+        lines.append(f"All faces are generated ({result['generated']} head); target AUs are exact truth.")
+    lines += [f"Judge: {judge}." for judge in judges]
+    lines.append(f"Pairs: {result['pairs']:,}; sources: {result['test_people']:,} test people (pairs.csv).")
+    if result["command"]:
+        lines.append(f"Command: `{result['command']}`")
+    return "\n".join(f"* {line}" for line in lines) + "\n"

@@ -1,8 +1,9 @@
 """The AU judge: a small regressor trained on faces with known AUs, to score the results of other methods.
 
-Its recipe: 50,000 generated pictures, half of them with independently drawn AUs and half expression prototypes,
-so that it cannot read one AU from another; moved, relit, blurred, halved and noised, so that it cannot read
-them from fine texture (methods.md E4). At the end of training it exports itself to where evaluation looks for it.
+Its recipe: 50,000 generated pictures, half of them with independently drawn AUs and half expression
+prototypes, so that it cannot read one AU from another; moved, relit, blurred, halved and noised, so that it
+cannot read them from fine texture (methods.md E4). At the end of training it exports itself to where
+evaluation looks for it.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -66,7 +67,8 @@ class JudgeAU(pl.LightningModule):
         config = JudgeAUConfig(**config) if isinstance(config, dict) else config
         super().__init__()
         self.save_hyperparameters({
-            "config": asdict(config), "size": size, "identities": identities, "batch_size": batch_size, "seed": seed,
+            "config": asdict(config), "size": size, "identities": identities,
+            "batch_size": batch_size, "seed": seed,
         })  # fmt: skip
         self.config = config
         self.seed = seed
@@ -123,12 +125,16 @@ class JudgeAU(pl.LightningModule):
         if not self.trainer.sanity_checking:
             self.measured = {key: round(float(value), 4) for key, value in logged.items()}
             self.measured["pcc"] = {
-                name: round(float(value), 3) for name, value in zip(AU_NAMES, pcc, strict=True) if value.isfinite()
+                name: round(float(value), 3)
+                for name, value in zip(AU_NAMES, pcc, strict=True)
+                if value.isfinite()
             }
 
     def configure_optimizers(self) -> Any:
         """AdamW, one cycle of the learning rate over the whole training."""
-        optimizer = torch.optim.AdamW(self.parameters(), self.config.lr, weight_decay=self.config.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.parameters(), self.config.lr, weight_decay=self.config.weight_decay
+        )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = OneCycleLR(optimizer, self.config.lr, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -141,7 +147,7 @@ class JudgeAU(pl.LightningModule):
             self.print(f"AU judge: {path}")
 
     def export(self, path: Path) -> None:
-        """Write the weights (safetensors) and what is known about them (JSON) for ``facegan.judges.AUJudge``."""
+        """Write the weights (safetensors) and what is known of them (JSON) for ``facegan.judges.AUJudge``."""
         about = {
             "judge": "au",
             "architecture": "AURegressor",

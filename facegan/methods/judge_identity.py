@@ -1,7 +1,7 @@
 """The identity judge: LightCNN-29v2 trained on the people at hand, for where its published weights are not.
 
-Published weights (``facegan.judges.LightCNNJudge``) are the better choice for photographs; for generated faces
-this recipe gives the same architecture something to know. It exports itself at the end of training.
+Published weights (``facegan.judges.LightCNNJudge``) are the better choice for photographs; for generated
+faces this recipe gives the same architecture something to know. It exports itself at the end of training.
 """
 
 from dataclasses import asdict, dataclass
@@ -79,7 +79,8 @@ class JudgeIdentity(pl.LightningModule):
             )
         super().__init__()
         self.save_hyperparameters({
-            "config": asdict(config), "size": size, "identities": identities, "batch_size": batch_size, "seed": seed,
+            "config": asdict(config), "size": size, "identities": identities,
+            "batch_size": batch_size, "seed": seed,
         })  # fmt: skip
         self.config = config
         self.seed = seed
@@ -142,7 +143,9 @@ class JudgeIdentity(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, one cycle of the learning rate over the whole training."""
-        optimizer = torch.optim.AdamW(self.parameters(), self.config.lr, weight_decay=self.config.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.parameters(), self.config.lr, weight_decay=self.config.weight_decay
+        )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = OneCycleLR(optimizer, self.config.lr, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -155,7 +158,7 @@ class JudgeIdentity(pl.LightningModule):
             self.print(f"identity judge: {path}")
 
     def export(self, path: Path) -> None:
-        """Write weights (safetensors) and what is known about them (JSON) for ``facegan.judges.LightCNNJudge``."""
+        """Write the weights and what is known of them (JSON) for ``facegan.judges.LightCNNJudge``."""
         about = {
             "judge": "identity",
             "architecture": "LightCNN29v2",

@@ -31,8 +31,8 @@ class _Residual(nn.Module):
 class AURegressor(nn.Module):
     """Four stride-2 convolutions to 8x8, then a head that keeps the place: on aligned faces an AU has one.
 
-    48 M multiply-accumulates and 0.9 M parameters with the default channels, most of them at 16x16 and 8x8, so
-    that it trains on two CPU cores in minutes. Its answer is linear: the judge cuts it to 0..5.
+    48 M multiply-accumulates and 0.9 M parameters with the default channels, most of them at 16x16 and 8x8,
+    so that it trains on two CPU cores in minutes. Its answer is linear: the judge cuts it to 0..5.
 
     Args:
         channels: of the maps at 64, 32, 16 and 8 pixels.
@@ -74,8 +74,8 @@ def to_size(images: Tensor, size: int = SIZE) -> Tensor:
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     """What keeps the judge honest on generated pictures: it must not read AUs from fine texture.
 
-    Every picture is moved (6 % of its width, 4 degrees, 5 % in size), lit differently (brightness, contrast, tint)
-    and given noise; each third of the batch is blurred, taken at half resolution, or left sharp.
+    Every picture is moved (6 % of its width, 4 degrees, 5 % in size), lit differently (brightness, contrast,
+    tint) and given noise; each third of the batch is blurred, taken at half resolution, or left sharp.
 
     Args:
         images: RGB (B, 3, S, S) in [-1, 1]; drawn for from ``generator``, which lives on their device.

@@ -56,7 +56,7 @@ def _pool(x: Tensor) -> Tensor:
 
 
 class LightCNN29v2(nn.Module):
-    """LightCNN-29v2: grey 128x128 faces in [0, 1] -> 256 features. Modules are named as in the published file.
+    """LightCNN-29v2: grey 128x128 faces in [0, 1] -> 256 features; modules named as in the published file.
 
     Args:
         width: factor on the published widths 48-96-192-128; narrower nets train on a laptop.
@@ -107,8 +107,8 @@ def load_published(path: Path) -> LightCNN29v2:
     if not path.is_file():
         raise UserError(
             f"LightCNN-29v2: looked for {path}, which is not there. Its authors link "
-            f"LightCNN_29Layers_V2_checkpoint.pth.tar from github.com/AlfredXiangWu/LightCNN; put it in this place, "
-            f"or train one on the data at hand: facegan train judge_identity"
+            f"LightCNN_29Layers_V2_checkpoint.pth.tar from github.com/AlfredXiangWu/LightCNN; put it in this "
+            f"place, or train one on the data at hand: facegan train judge_identity"
         )
     saved = torch.load(path, map_location="cpu", weights_only=True)
     state = saved.get("state_dict", saved) if isinstance(saved, dict) else {}
@@ -123,7 +123,7 @@ def load_published(path: Path) -> LightCNN29v2:
     )
     if wrong:
         raise UserError(
-            f"{path} is not LightCNN-29v2: {len(wrong)} weights are missing, superfluous or of another shape, "
+            f"{path} is not LightCNN-29v2: {len(wrong)} weights are missing, extra or of another shape; "
             f"the first is {wrong[0]!r}. The right file is LightCNN_29Layers_V2_checkpoint.pth.tar "
             f"from github.com/AlfredXiangWu/LightCNN"
         )

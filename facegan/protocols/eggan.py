@@ -1,0 +1,325 @@
+"""EGGAN's evaluation (4.2, 4.3): Table 1 (AUs), Table 2 (identity), and the figures, as functions.
+
+The pairs are fixed (E15): the targets are pictures of the training split, 1,392 or as many as there are, and
+each is met by the neutral frontal picture of a test person, round-robin. ``pairs.csv`` publishes the list.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from facegan import figures, report
+from facegan.faces import AU_NAMES, EXPRESSIONS, prototype
+from facegan.judges import GEOMETRY, IdentityJudge, Judges, similarity, to_uint8
+from facegan.metrics import Acceptance, Agreement, Verification
+
+Edit = Callable[[Tensor, Tensor], Tensor]
+"""Pictures (B, 3, S, S) in [-1, 1] and AUs (B, 17) 0..5 -> pictures."""
+
+COPY_SOURCE, COPY_TARGET = "copy the source", "copy the target"
+REAL_PICTURES = 400  # at most so many pictures of test people make the real pairs
+COPIED_TARGETS = 300  # at most so many targets are looked at by the identity judges
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What an evaluation may vary; the defaults are the paper's, with E15-E17 where it is silent."""
+
+    targets: int = 1392  # (4.2)
+    seed: int = 0  # of the pair list
+    batch_size: int = 32
+    rows: int = 6  # people in the grid
+    steps: int = 9  # pictures of the interpolation (eq. 8)
+    progress: bool = True
+
+
+def choose_sources(test: Any) -> np.ndarray:
+    """One picture of each test person: neutral, then facing the camera, then with the least AUs.
+
+    Args:
+        test: a test split with ``identity`` (N,), ``expression`` (N,), ``au`` (N, 17), ``records.pose`` (N,
+        3).
+
+    Returns:
+        Indices (people,) in the split, in the order of ``test.identities``.
+    """
+    au, pose = np.nan_to_num(test.au), np.nan_to_num(test.records.pose)
+    away = np.abs(pose[:, :2]).sum(1)
+    labelled_neutral = np.asarray(test.expression) == EXPRESSIONS.index("neutral")
+    # A radian counts as much as ten units of AU intensity; a label counts before both.
+    score = au.sum(1) + 10 * away + np.where(labelled_neutral, 0, 1000)
+    return np.array([rows[np.argmin(score[rows])] for rows in _by_person(test)])
+
+
+def _by_person(part: Any) -> list[np.ndarray]:
+    identity = np.asarray(part.identity)
+    return [np.flatnonzero(identity == person) for person in np.unique(identity)]
+
+
+def choose_pairs(data: Any, targets: int = 1392, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The pair list (E15): indices (P,) of sources in the test split and (P,) of targets in training."""
+    rng = np.random.default_rng(seed)
+    known = np.flatnonzero(np.isfinite(data.train.au).all(1))
+    chosen = rng.permutation(known)[:targets]
+    sources = rng.permutation(choose_sources(data.test))
+    return sources[np.arange(len(chosen)) % len(sources)], chosen
+
+
+def evaluate(
+    edit: Edit,
+    data: Any,
+    judges: Judges,
+    out_dir: Path,
+    *,
+    method: str = "EGGAN",
+    command: str = "",
+    log: Path | None = None,
+    protocol: Protocol | None = None,
+) -> dict[str, Any]:
+    """Measure an editing method by EGGAN's protocol.
+
+    Args:
+        edit: the method. data: a data module, set up: ``train``, ``test`` (splits with ``batch(indices)``,
+        ``au``, ``identity``,
+            ``expression``, ``records``, ``identities``), ``generated``, ``describe()``.
+        judges: none of them may be a network of the method's losses.
+        out_dir: gets ``evaluation.json``, ``table1.md``, ``table2.md``, ``pairs.csv`` and the figures.
+        method: what the rows of the tables call it.
+        command: what was typed, for the tables.
+        log: the run's ``metrics.csv``, for the curves.
+        protocol: sizes and seed.
+
+    Returns:
+        What ``evaluation.json`` holds: ``table1``, ``table2``, ``summary``, and names of data and judges.
+    """
+    protocol = protocol or Protocol()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    sources, targets = choose_pairs(data, protocol.targets, protocol.seed)
+    _write_pairs(out_dir / "pairs.csv", data, sources, targets)
+    scores = _Scores(edit, data, judges, protocol, sources, targets)
+    table1, table2 = scores.run(method)
+    result: dict[str, Any] = {
+        "protocol": "eggan",
+        "method": method,
+        "command": command,
+        "data": data.describe(),
+        "generated": data.generated,
+        "pairs": len(targets),
+        "test_people": len(np.unique(sources)),
+        "judges": {
+            "au": judges.au.description,
+            "geometry": judges.geometry.description,
+            "identity": [judge.description for judge in judges.identity],
+        },
+        "table1": table1,
+        "table2": table2,
+        "summary": _summary(table1, table2, method),
+    }
+    (out_dir / "evaluation.json").write_text(json.dumps(_plain(result), indent=2) + "\n")
+    (out_dir / "table1.md").write_text(report.eggan_table1(result))
+    (out_dir / "table2.md").write_text(report.eggan_table2(result))
+    grid_figure(edit, data, out_dir / "grid.png", protocol)
+    interpolation_figure(edit, data, out_dir / "interpolation.png", protocol)
+    if log is not None:
+        figures.curves(log, out_dir / "curves.png", figures.provenance(data.generated))
+    return result
+
+
+def _write_pairs(path: Path, data: Any, sources: np.ndarray, targets: np.ndarray) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["source", "source_index_in_test", "target", "target_index_in_train"])
+        for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
+            writer.writerow([data.test.records.path(source), source, data.train.records.path(target), target])
+
+
+class _Scores:
+    """One pass over the pairs, with the measures of all tables."""
+
+    def __init__(
+        self,
+        edit: Edit,
+        data: Any,
+        judges: Judges,
+        protocol: Protocol,
+        sources: np.ndarray,
+        targets: np.ndarray,
+    ) -> None:
+        self.edit, self.data, self.judges, self.protocol = edit, data, judges, protocol
+        self.sources, self.targets = sources, targets
+
+    def run(self, method: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Both tables as nested dicts of plain numbers and lists."""
+        judges = self.judges
+        names = (COPY_SOURCE, COPY_TARGET, method)
+        au = {name: Agreement(AU_NAMES) for name in names}
+        shape = {name: Agreement(GEOMETRY) for name in names}
+        seen = self._source_answers()
+        real = {judge.name: self._real_pairs(judge) for judge in judges.identity}
+        accepted = {
+            (name, judge.name): Acceptance(float(real[judge.name]["threshold"]))
+            for judge in judges.identity
+            if "threshold" in real[judge.name]
+            for name in names
+        }
+        done = 0
+        for source_rows, target_rows in self._chunks():
+            place = np.searchsorted(seen["rows"], source_rows)
+            source, target = self.data.test.batch(source_rows), self.data.train.batch(target_rows)
+            with torch.no_grad():
+                edited = self.edit(source["image"], target["au"]).cpu()
+            edited_points, target_points = judges.finder(edited), judges.finder(target["image"])
+            asked_shape = judges.geometry(target["image"], target["landmarks"])
+
+            au[COPY_SOURCE].update(seen["au"][place], target["au"])
+            au[COPY_TARGET].update(judges.au(target["image"]), target["au"])
+            au[method].update(judges.au(edited), target["au"])
+            shape[COPY_SOURCE].update(seen["geometry"][place], asked_shape)
+            shape[COPY_TARGET].update(judges.geometry(target["image"], target_points), asked_shape)
+            shape[method].update(judges.geometry(edited, edited_points), asked_shape)
+            for judge in judges.identity:
+                if (method, judge.name) not in accepted:
+                    continue
+                wanted = seen[judge.name][place]
+                accepted[COPY_SOURCE, judge.name].update(similarity(wanted, wanted))
+                accepted[method, judge.name].update(similarity(wanted, judge(edited, edited_points)))
+                if done < COPIED_TARGETS:
+                    copied = judge(target["image"], target_points)
+                    accepted[COPY_TARGET, judge.name].update(similarity(wanted, copied))
+            done += len(target_rows)
+        table1 = {
+            "au": {name: _plain(metric.compute()) for name, metric in au.items()},
+            "geometry": {name: _plain(metric.compute()) for name, metric in shape.items()},
+        }
+        table2: dict[str, Any] = {}
+        for judge in judges.identity:
+            rows = {name: metric.compute() for (name, of), metric in accepted.items() if of == judge.name}
+            table2[judge.name] = _plain({"real": real[judge.name], **rows})
+        return table1, table2
+
+    def _chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        size = self.protocol.batch_size
+        starts = range(0, len(self.targets), size)
+        shown = track(starts, "Evaluating", disable=not self.protocol.progress)
+        return ((self.sources[start : start + size], self.targets[start : start + size]) for start in shown)
+
+    def _batches(self, part: Any, rows: np.ndarray) -> Iterator[dict[str, Tensor]]:
+        size = self.protocol.batch_size
+        return (part.batch(rows[start : start + size]) for start in range(0, len(rows), size))
+
+    def _source_answers(self) -> dict[str, Any]:
+        """What the judges say of the source pictures, each looked at once."""
+        rows = np.unique(self.sources)
+        answers: dict[str, list[Tensor]] = {}
+        for batch in self._batches(self.data.test, rows):
+            points = self.judges.finder(batch["image"])
+            answers.setdefault("au", []).append(self.judges.au(batch["image"]))
+            answers.setdefault("geometry", []).append(self.judges.geometry(batch["image"], points))
+            for judge in self.judges.identity:
+                answers.setdefault(judge.name, []).append(judge(batch["image"], points))
+        return {"rows": rows} | {key: torch.cat(parts) for key, parts in answers.items()}
+
+    def _real_pairs(self, judge: IdentityJudge) -> dict[str, Any]:
+        """The Real row: all same pairs among test people's pictures, and as many different ones (E16)."""
+        rng = np.random.default_rng(self.protocol.seed)
+        people = _by_person(self.data.test)
+        share = max(2, REAL_PICTURES // max(1, len(people)))
+        rows = np.concatenate([rng.permutation(person)[:share] for person in people])[:REAL_PICTURES]
+        who = np.asarray(self.data.test.identity)[rows]
+        first, second = np.triu_indices(len(rows), 1)
+        same = who[first] == who[second]
+        if same.all() or not same.any():
+            return {"reason": f"no pairs of the same and of different test people ({len(people)} in all)"}
+        different = rng.permutation(np.flatnonzero(~same))[: same.sum()]
+        chosen = np.concatenate([np.flatnonzero(same), different])
+        parts = []
+        for batch in self._batches(self.data.test, rows):
+            parts.append(judge(batch["image"], self.judges.finder(batch["image"])))
+        features = torch.cat(parts)
+        likeness = similarity(features[first[chosen]], features[second[chosen]])
+        if not likeness.isfinite().any():
+            return {"reason": "no face could be judged in the test pictures"}
+        verification = Verification()
+        verification.update(likeness, torch.from_numpy(same[chosen]))
+        return verification.compute()
+
+
+def _plain(value: Any) -> Any:
+    """Tensors and arrays as numbers and lists; NaN as None, which JSON knows."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Tensor | np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def _ratio(a: float | None, b: float | None) -> float | None:
+    return None if a is None or not b else a / b
+
+
+def _summary(table1: dict[str, Any], table2: dict[str, Any], method: str) -> dict[str, Any]:
+    """The few figures that bars are set on; the worse judge counts."""
+    ours, copied, shape = table1["au"][method], table1["au"][COPY_SOURCE], table1["geometry"][method]
+    shares = {
+        name: _ratio(rows[method]["accuracy"], rows["real"]["accuracy"])
+        for name, rows in table2.items()
+        if method in rows
+    }
+    correlations = [value for value in (ours["pcc_mean"], shape["pcc_mean"]) if value is not None]
+    return {
+        "au_pcc": ours["pcc_mean"],
+        "au_mse": ours["mse_mean"],
+        "au_mse_over_copy_source": _ratio(ours["mse_mean"], copied["mse_mean"]),
+        "geometry_pcc": shape["pcc_mean"],
+        "mouth_opening_pcc": shape["pcc"][GEOMETRY.index("mouth opening")],
+        "worse_judge_pcc": min(correlations, default=None),
+        "rejected": shape["rejected"],
+        "verification_over_real": shares,
+        "worse_verification_over_real": min(
+            (share for share in shares.values() if share is not None), default=None
+        ),
+    }
+
+
+def grid_figure(edit: Edit, data: Any, path: Path, protocol: Protocol) -> Path:
+    """Fig. 2: test people, each edited to the prototypes of the eight expressions."""
+    rows = choose_sources(data.test)[: protocol.rows]
+    images = data.test.batch(rows)["image"]
+    targets = [torch.from_numpy(prototype(name)).expand(len(rows), -1) for name in EXPRESSIONS]
+    with torch.no_grad():
+        columns = [images, *(edit(images, target).cpu() for target in targets)]
+    pictures = [list(row) for row in np.stack([to_uint8(column) for column in columns], 1)]
+    labels = [str(data.test.identities[person]) for person in np.asarray(data.test.identity)[rows]]
+    sheet = figures.grid(pictures, ["input", *EXPRESSIONS], labels, figures.provenance(data.generated))
+    return figures.save(path, sheet)
+
+
+def interpolation_figure(edit: Edit, data: Any, path: Path, protocol: Protocol) -> Path:
+    """Fig. 3: eq. 8 from a test person's own AUs to three expressions; a GIF beside it moves."""
+    names = ("happiness", "surprise", "anger")
+    rows = np.resize(choose_sources(data.test), len(names))
+    batch = data.test.batch(rows)
+    own = torch.nan_to_num(batch["au"])
+    target = torch.from_numpy(np.stack([prototype(name) for name in names]))
+    alphas = np.linspace(0, 1, protocol.steps)
+    with torch.no_grad():
+        steps = [edit(batch["image"], torch.lerp(own, target, float(alpha))).cpu() for alpha in alphas]
+    columns = np.stack([to_uint8(step) for step in (batch["image"], *steps)], 1)
+    header = ["input", *(f"α = {alpha:g}" for alpha in alphas.round(3))]
+    caption = figures.provenance(data.generated)
+    figures.save(path, figures.grid([list(row) for row in columns], header, names, caption))
+    frames = [figures.grid([list(columns[:, 1 + k])], names, caption=caption) for k in range(protocol.steps)]
+    figures.save_animation(path.with_suffix(".gif"), figures.there_and_back(frames))
+    return path
