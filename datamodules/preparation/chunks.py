@@ -1,0 +1,134 @@
+"""The units of work of a preparation: some pictures in, their crops in two files out."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from datamodules.preparation.alignment import alignment_matrix, crop, transform_points, transform_pose
+from datamodules.preparation.landmarks import landmark_finder
+from datamodules.preparation.pictures import UnreadablePicture, is_video, read_frames, read_picture
+from datamodules.records import Records
+from facegan.config import PrepareConfig
+from facegan.faces import N_LANDMARKS
+
+CHUNK = 512  # pictures in one chunk
+_MIN_FACE = 4  # pixels; less is no face but noise
+
+finder_of = cache(landmark_finder)  # models are loaded once a process
+
+
+@dataclass
+class Chunks:
+    """All the work of a preparation; ``chunks(i)`` does the i-th chunk."""
+
+    records: Records
+    config: PrepareConfig
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.rows = chunk_rows(self.records)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def is_done(self, number: int) -> bool:
+        """Whether a chunk is finished."""
+        return self.path(number).exists()
+
+    def path(self, number: int, ending: str = ".npz") -> Path:
+        """File of a chunk: ``.npy`` holds its crops, ``.npz``, which is written last, all else."""
+        return self.folder / f"{number:06d}{ending}"
+
+    def __call__(self, number: int) -> int:
+        """Prepare the pictures of a chunk and write its two files; returns how many pictures it has."""
+        rows, size = self.rows[number], self.config.image_size
+        records = self.records.select(rows)
+        finder, known = finder_of(self.config.landmarks), records.landmarks
+        faces = np.empty((len(rows), size, size, 3), np.uint8)
+        points, pose = np.empty((len(rows), N_LANDMARKS, 2), np.float32), records.pose.copy()
+        reasons: dict[int, str] = {}
+        for row, image in _pictures(records):
+            try:
+                if isinstance(image, UnreadablePicture):
+                    raise image
+                landmarks = finder(image, known[row])
+                if np.ptp(landmarks, axis=0).min() < _MIN_FACE:
+                    raise UnreadablePicture("face too small")
+                matrix = alignment_matrix(landmarks, size, self.config.align)
+                faces[row] = crop(image, matrix, size)
+                points[row] = transform_points(landmarks, matrix)
+                pose[row] = transform_pose(pose[row], matrix)
+            except UnreadablePicture as error:
+                reasons[row] = str(error)
+            # One strange picture must not stop a job of days.
+            except (cv2.error, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
+                reasons[row] = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        left = np.array(sorted(reasons), np.int64)
+        kept = np.setdiff1d(np.arange(len(rows)), left)
+        with replacing(self.path(number, ".npy")) as temporary, open(temporary, "wb") as file:
+            np.save(file, faces[kept])
+        with replacing(self.path(number)) as temporary, open(temporary, "wb") as file:
+            np.savez(
+                file,
+                rows=rows[kept], landmarks=points[kept], pose=pose[kept],
+                left=rows[left], reasons=np.array([reasons[row] for row in left.tolist()], dtype=str),
+            )  # fmt: skip
+        return len(rows)
+
+
+class replacing:
+    """``with replacing(path) as temporary``: what is written there takes the path's place at the end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._temporary = path, path.with_name(f".{os.getpid()}-{path.name}")
+
+    def __enter__(self) -> Path:
+        return self._temporary
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self._temporary.replace(self._path)
+
+
+def chunk_rows(records: Records) -> list[np.ndarray]:
+    """Rows of each chunk, at most CHUNK: pictures in order, then each video's frames in order."""
+    paths = records.table.column("path").to_pylist()
+    videos: dict[str, list[int]] = {}
+    pictures = []
+    for row, path in enumerate(paths):
+        if is_video(Path(path)):
+            videos.setdefault(records.path(row), []).append(row)
+        else:
+            pictures.append(row)
+    frames = records.numbers("frame")
+    runs = [np.array(pictures, np.int64), *(np.array(rows, np.int64) for rows in videos.values())]
+    runs[1:] = [rows[np.argsort(frames[rows], kind="stable")] for rows in runs[1:]]
+    return [rows[start : start + CHUNK] for rows in runs for start in range(0, len(rows), CHUNK)]
+
+
+def _pictures(records: Records) -> Iterator[tuple[int, np.ndarray | UnreadablePicture]]:
+    """(row, picture, or the reason why there is none) for all rows of one chunk."""
+    if not is_video(Path(records.path(0))):
+        for row in range(len(records)):
+            try:
+                yield row, read_picture(records.path(row))
+            except UnreadablePicture as error:
+                yield row, error
+        return
+    frames = records.numbers("frame")
+    row = 0
+    reason = UnreadablePicture("video ends before this frame")
+    try:
+        for frame, image in read_frames(records.path(0), np.unique(frames)):
+            while row < len(records) and frames[row] == frame:
+                yield row, image
+                row += 1
+    except UnreadablePicture as error:
+        reason = error
+    for rest in range(row, len(records)):
+        yield rest, reason
