@@ -68,7 +68,7 @@ class TrainerConfig:
 class LogConfig:
     """Weights & Biases; the CSV log is always written."""
 
-    wandb: str = "auto"  # auto (online if logged in, else offline) | online | offline | off
+    wandb: str = "auto"  # auto (online if logged in, else offline) | online | offline | disabled
     project: str = "facegan"
     tags: list[str] = field(default_factory=list)
 

@@ -53,7 +53,8 @@ class EGGANConfig:
     ema_half_life: float = 10_000  # pictures; 0 turns averaging off
 
     # weights (4.1)
-    w_latent: float = 1.0  # eq. 1
+    w_latent: float = 1.0  # eq. 1, D_z's side
+    w_encoder_latent: float = 1.0  # eq. 1, E's side: the released code leaves it out (E6)
     w_image: float = 1.0  # eq. 2
     w_gp: float = 20.0  # eq. 2
     w_au: float = 100.0  # eq. 3
@@ -159,6 +160,8 @@ class EGGAN(AdversarialModule):
             self.C_id = VGGClassifier(identities, config.classifier_width, config.classifier_norm)
         self.perceptual = self._perceptual_network()
         self.register_buffer("level_weights", torch.ones(N_AUS, N_LEVELS))
+        # convs follow the layout of their weights; this one is 2 to 3 times faster on tensor cores and CPUs
+        self.to(memory_format=torch.channels_last)
 
     def _needs_identity(self) -> bool:
         by_classifier = self.config.perceptual == "classifier" and self.config.w_perceptual > 0
@@ -190,6 +193,9 @@ class EGGAN(AdversarialModule):
         alphas = torch.linspace(0, 1, steps, device=images.device)
         return torch.stack([self.edit(images, torch.lerp(source_au, target_au, alpha)) for alpha in alphas])
 
+    monitor = ("val/au_pcc_judge", "val/geometry_pcc", "-val/l1")
+    """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""
+
     # ------------------------------------------------------------------ training
 
     def on_fit_start(self) -> None:
@@ -206,11 +212,19 @@ class EGGAN(AdversarialModule):
             weights = weights * (counts.sum(1, keepdim=True) / (weights * counts).sum(1, keepdim=True))
             self.level_weights.copy_(weights)
 
+    def on_train_epoch_start(self) -> None:
+        """C_id is frozen, statistics included, once it is pre-trained."""
+        if self.C_id is not None:
+            self.C_id.train(not self._joint)
+
+    @property
+    def _joint(self) -> bool:
+        return self.C_id is None or self.current_epoch >= self.config.pretrain_epochs
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Stage 1 trains C_id alone, stage 2 everything else."""
         self.begin_batch(len(batch["image"]))
-        joint = self.current_epoch >= self.config.pretrain_epochs or self.C_id is None
-        losses = self.adversarial_step(batch) if joint else self.identity_step(batch)
+        losses = self.adversarial_step(batch) if self._joint else self.identity_step(batch)
         self.batches_seen += 1
         self.log_losses(losses, len(batch["image"]))
 
@@ -276,7 +290,7 @@ class EGGAN(AdversarialModule):
                     "g_msssim": 1 - ms_ssim(recon, real).mean() if c.w_msssim else real.new_zeros(()),  # eq. 6
                 }
                 weights = (
-                    c.w_latent, c.w_image, c.w_au, c.w_identity, c.w_perceptual, c.w_rec, c.w_msssim,
+                    c.w_encoder_latent, c.w_image, c.w_au, c.w_identity, c.w_perceptual, c.w_rec, c.w_msssim,
                 )  # fmt: skip
                 loss_g = sum(w * loss for w, loss in zip(weights, g.values(), strict=True))  # eq. 7
                 self.take_step(opt_g, loss_g)  # type: ignore[arg-type]
@@ -319,9 +333,8 @@ class EGGAN(AdversarialModule):
 
     def on_train_epoch_end(self) -> None:
         """Step the schedules of the stage that ran: Lightning leaves them alone in manual optimisation."""
-        joint = self.current_epoch >= self.config.pretrain_epochs or self.C_id is None
         schedulers = self.lr_schedulers()
-        for scheduler in schedulers[:3] if joint else schedulers[3:]:  # type: ignore[index]
+        for scheduler in schedulers[:3] if self._joint else schedulers[3:]:  # type: ignore[index]
             scheduler.step()
 
     def configure_optimizers(self) -> tuple[list[Any], list[Any]]:

@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,10 +35,10 @@ class ResidualUp(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
-        self.norm1 = nn.InstanceNorm2d(out_channels, affine=True)
+        self.norm1 = instance_norm(out_channels)
         self.act1 = nn.PReLU(out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
-        self.norm2 = nn.InstanceNorm2d(out_channels, affine=True)
+        self.norm2 = instance_norm(out_channels)
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
         self.act2 = nn.PReLU(out_channels)
 
@@ -51,13 +50,15 @@ class ResidualUp(nn.Module):
         return self.act2(self.norm2(self.conv2(residual)) + shortcut)
 
 
+def instance_norm(channels: int) -> nn.GroupNorm:
+    """InstanceNorm with scale and offset, as one group a channel: the same numbers, but the kernel keeps
+    ``channels_last`` tensors as they are (nn.InstanceNorm2d copies them to the plain order and back).
+    """
+    return nn.GroupNorm(channels, channels)
+
+
 def group_norm(channels: int) -> nn.GroupNorm:
     """GroupNorm with groups of 8 or more channels, at most 32 groups; free of batch statistics, so
     that two ranks of 4 pictures equal one of 8.
     """
     return nn.GroupNorm(math.gcd(32, max(1, channels // 8)), channels)
-
-
-def minus_one_to_one(images: Tensor) -> Tensor:
-    """uint8 pictures 0..255 -> float32 [-1, 1]; float pictures pass unchanged."""
-    return images.float().div_(127.5).sub_(1.0) if images.dtype == torch.uint8 else images

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facegan.nets.blocks import ResidualUp, doublings, init_normal
+from facegan.nets.blocks import ResidualUp, doublings, init_normal, instance_norm
 
 
 class Encoder(nn.Module):
@@ -26,7 +26,7 @@ class Encoder(nn.Module):
         for i, (a, b) in enumerate(zip(channels, channels[1:], strict=False)):
             layers.append(nn.Conv2d(a, b, 4, 2, 1))
             if i < len(channels) - 2:
-                layers += [nn.InstanceNorm2d(b), nn.PReLU(b)]
+                layers += [instance_norm(b), nn.PReLU(b)]
         self.convs = nn.Sequential(*layers)
         self.fc = nn.Linear(channels[-1] * 16, latent)
         init_normal(self)

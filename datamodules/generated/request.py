@@ -1,0 +1,92 @@
+"""A set of generated faces as an experiment asks for it: made once, recognised afterwards."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from facegan.config import UserError, check
+
+MARK = "GENERATED.json"
+
+
+@dataclass
+class GenerateConfig:
+    """What to generate; test people are seeds from 500000 up, so "never trained on" holds across runs."""
+
+    layout: str = "folder"  # folder | rafd
+    root: str = ""  # where to
+    head: str = "procedural"  # procedural | ict
+    people: int | None = None  # None: 100 (folder), all 67 (rafd)
+    first_person: int = 0  # seed of the first one
+    pictures: int = 24  # of each person (folder)
+    aus: str = "mixed"  # mixed | prototypes | independent (folder)
+    size: int = 160  # pixels of a picture's side (folder)
+    seed: int = 0
+    workers: int | None = None  # processes; None: one a core
+
+    def __post_init__(self) -> None:
+        check("generate.layout", self.layout, ("folder", "rafd"))
+        check("generate.head", self.head, ("procedural", "ict"))
+        check("generate.aus", self.aus, ("mixed", "prototypes", "independent"))
+        check("generate.pictures", self.pictures, at_least=1)
+        check("generate.size", self.size, at_least=32)
+        if self.people is not None:
+            check("generate.people", self.people, at_least=1)
+        if self.layout == "folder" and self.first_person < 500000 < self.first_person + (self.people or 100):
+            raise UserError(
+                f"generate: people {self.first_person} to {self.first_person + (self.people or 100) - 1} would run "
+                "into the test people, who start at 500000; ask for fewer, or for a lower first_person"
+            )
+
+    @property
+    def asked(self) -> dict[str, object]:
+        """What decides the pictures; how many processes write them does not."""
+        return {key: value for key, value in asdict(self).items() if key not in ("root", "workers")}
+
+
+def generate(config: GenerateConfig, progress: bool = True) -> str:
+    """Write the set that ``config`` asks for; what of it lies there already is kept.
+
+    Raises:
+        UserError: the folder holds another set, or something that is not generated.
+    """
+    from datamodules.generated.writers import write_folder, write_rafd
+
+    root = Path(config.root)
+    _check_root(root, config)
+    if config.layout == "folder":
+        write_folder(
+            root, config.people or 100, config.pictures, head=config.head, size=config.size, aus=config.aus,
+            first_person=config.first_person, seed=config.seed, workers=config.workers, progress=progress,
+        )  # fmt: skip
+    else:
+        write_rafd(
+            root, config.people or 67, head=config.head, seed=config.seed, workers=config.workers, progress=progress
+        )
+    mark = json.loads((root / MARK).read_text())
+    (root / MARK).write_text(json.dumps(mark | {"asked": config.asked}, indent=1) + "\n")
+    return f"{root}: generated faces (head {config.head})"
+
+
+def ensure_generated(config: GenerateConfig, progress: bool = True) -> None:
+    """Generate the set unless it is there."""
+    if _asked(Path(config.root)) != config.asked:
+        print(generate(config, progress))
+
+
+def _asked(root: Path) -> object:
+    try:
+        return json.loads((root / MARK).read_text()).get("asked")
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
+def _check_root(root: Path, config: GenerateConfig) -> None:
+    if not root.exists() or not any(root.iterdir()):
+        return
+    if not (root / MARK).exists():
+        raise UserError(f"{root} is not empty and holds no generated faces; choose another --root")
+    if _asked(root) not in (None, config.asked):
+        raise UserError(
+            f"{root} holds another set of generated faces ({root / MARK}); delete it, or choose another --root"
+        )

@@ -1,0 +1,206 @@
+"""What happens beside training: checkpoints, sample grids of fixed people, the judges' opinion, stopping."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, Checkpoint
+from torch import Tensor
+
+from facegan import figures
+from facegan.config import UserError
+from facegan.faces import AU_NAMES, EXPRESSIONS, prototype
+from facegan.judges import GEOMETRY, Judges, to_uint8
+from facegan.metrics import Agreement
+from facegan.runs import Run
+
+
+class RunCheckpoint(Checkpoint):
+    """Saves ``last.ckpt`` every so many batches and at the end, and ``best.ckpt`` by a quality metric.
+
+    A file is written under another name and renamed, so a kill leaves the previous one whole.
+
+    Args:
+        run: its folder; rank 0's is handed to the other ranks.
+        every: batches between two saves.
+        monitor: logged metrics, the first that exists decides; a leading "-" means lower is better.
+    """
+
+    def __init__(self, run: Run, every: int, monitor: tuple[str, ...]) -> None:
+        self.run, self.every, self.monitor = run, every, monitor
+        self.best: float | None = None
+        self._saved_at = -1
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Agree on one run folder."""
+        self.run = Run(Path(trainer.strategy.broadcast(str(self.run.folder))))
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        """Save every ``every`` batches."""
+        if pl_module.batches_seen % self.every == 0:
+            self._save(trainer, pl_module, self.run.last)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the best one so far."""
+        metrics = trainer.callback_metrics
+        for name in self.monitor:
+            key = name.removeprefix("-")
+            if key in metrics and torch.isfinite(metrics[key]):
+                quality = float(metrics[key]) * (-1 if name.startswith("-") else 1)
+                if self.best is None or quality > self.best:
+                    self.best = quality
+                    self._save(trainer, pl_module, self.run.best)
+                return
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save when the last planned epoch is done, after its schedulers have stepped."""
+        if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
+            self._save(trainer, pl_module, self.run.last)
+
+    def _save(self, trainer: pl.Trainer, pl_module: Any, path: Path) -> None:
+        temporary = path.with_suffix(".tmp")
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            os.replace(temporary, path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on comparing with the best value so far."""
+        self.best = state_dict["best"]
+
+
+class StopAfter(Callback):
+    """Stop after ``max_batches`` batches in all, counted over resumes."""
+
+    def __init__(self, max_batches: int) -> None:
+        self.max_batches = max_batches
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        """Ask Lightning to stop once the count is reached."""
+        if pl_module.batches_seen >= self.max_batches:
+            trainer.should_stop = True
+
+
+class FiniteLosses(Callback):
+    """Stops a run whose losses are no longer finite; looked at when they are logged, so it costs nothing."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        """Look at the logged losses."""
+        if trainer._logger_connector.should_update_logs:
+            bad = [key for key, value in trainer.logged_metrics.items() if not torch.isfinite(value)]
+            if bad:
+                raise UserError(
+                    f"{', '.join(bad)} is no longer finite at batch {pl_module.batches_seen}; the last checkpoint "
+                    "is from before. Try trainer.precision=32-true, a lower method.lr, or method.clip_gradient=10"
+                )
+
+
+class SampleGrid(Callback):
+    """Draws fixed validation people edited to the eight expressions, after validation, into the run and W&B.
+
+    Args:
+        run: where to.
+        every: epochs between two grids.
+        people: rows of the grid.
+    """
+
+    def __init__(self, run: Run, every: int, people: int = 6) -> None:
+        self.run, self.every, self.people = run, every, people
+
+    @torch.no_grad()
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Draw, on rank 0."""
+        if not trainer.is_global_zero or trainer.sanity_checking or trainer.current_epoch % self.every:
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        rows = _one_row_a_person(data.val, self.people)
+        images = data.val.batch(rows)["image"].to(pl_module.device)
+        picture = expression_grid(pl_module.edit, images, figures.provenance(data.generated))
+        self.run.samples.mkdir(exist_ok=True)
+        path = self.run.samples / f"batch-{pl_module.batches_seen:07d}.png"
+        figures.save(path, picture)
+        for logger in trainer.loggers:
+            if isinstance(logger, pl.loggers.WandbLogger):
+                logger.log_image("samples", [str(path)])
+
+
+class JudgeEdits(Callback):
+    """Both AU judges' opinion of edits of fixed validation faces: ``val/au_pcc_judge`` and the geometry's.
+
+    A judge whose weights are missing is left out, and one line says so.
+    """
+
+    def __init__(self, faces: int = 96) -> None:
+        self.faces = faces
+        self._judges: Judges | None = None
+        self._target_geometry: Tensor | None = None
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Load the judges, on rank 0."""
+        if not trainer.is_global_zero:
+            return
+        self._judges = Judges(pl_module.device)
+        try:
+            _ = self._judges.au
+        except UserError as error:
+            pl_module.print(f"No AU judge during training: {error}")
+            self._judges.__dict__["au"] = None
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Edit, judge, log."""
+        if self._judges is None or trainer.sanity_checking:
+            return
+        val = trainer.datamodule.val  # type: ignore[attr-defined]
+        n = min(self.faces, len(val))
+        rows = torch.linspace(0, len(val) - 1, n).long().numpy()
+        # each face takes the expression of the face half the list away
+        sources, targets = val.batch(rows), val.batch(rows[(torch.arange(n) + n // 2).numpy() % n])
+        edited = in_pieces(
+            pl_module.edit, sources["image"].to(pl_module.device), targets["au"].to(pl_module.device)
+        )
+        if self._judges.au is not None:
+            score = Agreement(AU_NAMES)
+            score.update(self._judges.au(edited), targets["au"])
+            result = score.compute()
+            pl_module.log("val/au_mse_judge", result["mse_mean"].float(), rank_zero_only=True)
+            pl_module.log("val/au_pcc_judge", result["pcc_mean"].float(), rank_zero_only=True)
+        if self._target_geometry is None:
+            self._target_geometry = self._judges.geometry(targets["image"])
+        score = Agreement(GEOMETRY)
+        score.update(self._judges.geometry(edited.cpu()), self._target_geometry)
+        result = score.compute()
+        if torch.isfinite(result["pcc_mean"]):
+            pl_module.log("val/geometry_pcc", result["pcc_mean"].float(), rank_zero_only=True)
+        pl_module.log("val/no_face_found", result["rejected"].float() / n, rank_zero_only=True)
+
+
+def in_pieces(edit: Callable[[Tensor, Tensor], Tensor], images: Tensor, au: Tensor, size: int = 64) -> Tensor:
+    """Edit any number of pictures in pieces of ``size``, so that memory does not grow with them."""
+    return torch.cat([edit(i, a) for i, a in zip(images.split(size), au.split(size), strict=True)])
+
+
+def expression_grid(edit: Callable[[Tensor, Tensor], Tensor], images: Tensor, caption: str = "") -> np.ndarray:
+    """A picture of sources (B, 3, S, S) x eight expressions, each source first as it is."""
+    au = torch.stack([torch.from_numpy(prototype(name)) for name in EXPRESSIONS]).to(images.device)
+    edited = in_pieces(edit, images.repeat_interleave(len(au), 0), au.repeat(len(images), 1))
+    edits = to_uint8(edited).reshape(len(images), len(au), *images.shape[2:], 3)
+    rows = [[source, *row] for source, row in zip(to_uint8(images), edits, strict=True)]
+    return figures.grid(rows, columns=["source", *EXPRESSIONS], caption=caption)
+
+
+def _one_row_a_person(dataset: Any, people: int) -> list[int]:
+    """The first picture of each of the first people of a split."""
+    rows: dict[int, int] = {}
+    for row, person in enumerate(dataset.identity.tolist()):
+        rows.setdefault(person, row)
+    chosen = list(rows.values())[:people]
+    # fewer people than rows: more pictures of the same
+    return chosen + [row for row in range(len(dataset)) if row not in chosen][: people - len(chosen)]

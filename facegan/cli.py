@@ -1,0 +1,211 @@
+"""The command line: ``facegan VERB …``; every verb is a few lines around a function of the package."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from facegan.config import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; a user's mistake is one sentence on stderr and exit status 2."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        run: Callable[[argparse.Namespace], None] = args.run
+        run(args)
+    except UserError as error:
+        print(f"facegan: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("facegan: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="facegan", description="Experiments in facial expression synthesis.")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+
+    def verb(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    verb("list", _list, "Show the experiments.")
+    verb("runs", _runs, "Show the runs.")
+
+    sub = verb("assets", _assets, "Fetch what is not part of the package (the ict head), once.")
+    sub.add_argument("name", choices=["ict"])
+    sub.add_argument("--source", type=Path, help="a local copy of the repository, instead of fetching it")
+
+    sub = verb("generate", _generate, "Write generated faces in a data set's layout.")
+    sub.add_argument("layout", choices=["folder", "rafd"])
+    sub.add_argument("--root", help="folder to write to")
+    sub.add_argument("--people", type=int, help="how many (folder: 100, rafd: all 67)")
+    sub.add_argument("--first-person", type=int, help="seed of the first person; test people start at 500000")
+    sub.add_argument("--pictures", type=int, help="pictures of each person (folder)")
+    sub.add_argument("--head", choices=["procedural", "ict"], default="procedural")
+    sub.add_argument("--aus", choices=["mixed", "prototypes", "independent"], help="which expressions (folder)")
+    sub.add_argument("--size", type=int, help="side of a picture (folder)")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--workers", type=int, help="processes; as many as there are cores if not given")
+    sub.add_argument("--sheet", metavar="PNG", help="draw a contact sheet instead: people, expressions, AUs 0 to 5")
+
+    for name, run, text in (
+        ("prepare", _prepare, "Raw pictures to prepared faces."),
+        ("train", _train, "Train an experiment."),
+    ):
+        sub = verb(name, run, text)
+        sub.add_argument("experiment", nargs="?" if name == "train" else None, help="a name of `facegan list`, "
+                         "or a YAML file" + (" (or a data set's name)" if name == "prepare" else ""))  # fmt: skip
+        sub.add_argument("overrides", nargs="*", metavar="key=value", help="any config key")
+        if name == "prepare":
+            sub.add_argument("--root", help="folder of the raw data")
+            sub.add_argument("--shard", default="1/1", help="this job's share, as in 3/16")
+        else:
+            sub.add_argument("--resume", nargs="?", const="", metavar="RUN", help="go on with a run; without a "
+                             "name with the experiment's newest")  # fmt: skip
+
+    sub = verb("evaluate", _evaluate, "The paper's protocol on a run: tables and figures.")
+    sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
+    sub.add_argument("overrides", nargs="*", metavar="key=value", help="keys of evaluation, as in data.root=…")
+    sub.add_argument("--checkpoint", default="last", help="last, best or a file")
+    sub.add_argument("--targets", type=int, default=1392, help="target pictures (EGGAN 4.2: 1,392)")
+
+    sub = verb("edit", _edit, "Edit a face to action units.")
+    sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
+    sub.add_argument("--image", required=True, help="picture with a face")
+    sub.add_argument("--au", nargs="+", default=[], metavar="AU12=4", help="intensities 0 to 5; the others as they are")
+    sub.add_argument("--like", help="picture whose AUs to take")
+    sub.add_argument("--like-au", help="OpenFace CSV of that picture")
+    sub.add_argument("--image-au", help="OpenFace CSV of the picture itself")
+    sub.add_argument("--steps", type=int, default=1, help="pictures of an interpolation (eq. 8)")
+    sub.add_argument("--paste", action="store_true", help="put the edited face back into the whole picture")
+    sub.add_argument("--checkpoint", default="last", help="last, best or a file")
+    sub.add_argument("--out", required=True, help=".png (a strip if there are steps), .gif or .mp4")
+
+    sub = verb("report", _report, "Published figures beside those of the newest runs.")
+    sub.add_argument("--out", help="a file; the terminal if not given")
+    return parser
+
+
+def _list(args: argparse.Namespace) -> None:
+    from facegan.experiment import experiments
+
+    for name, path in experiments().items():
+        first = path.read_text().splitlines()[0].lstrip("# ")
+        print(f"{name:28} {first}")
+
+
+def _runs(args: argparse.Namespace) -> None:
+    from facegan.runs import all_runs
+
+    for run in all_runs():
+        state = "evaluated" if (run.evaluation / "evaluation.json").exists() else (
+            "trained" if run.last.exists() else "no checkpoint"
+        )  # fmt: skip
+        print(f"{run.folder}  {state}")
+
+
+def _assets(args: argparse.Namespace) -> None:
+    from datamodules.generated.assets import fetch_ict
+
+    print(fetch_ict(source=args.source))
+
+
+def _generate(args: argparse.Namespace) -> None:
+    from datamodules.generated import contact_sheet
+    from datamodules.generated.request import GenerateConfig, generate
+
+    if args.sheet:
+        print(contact_sheet(args.head, Path(args.sheet)))
+        return
+    if not args.root:
+        raise UserError("generate needs --root DIR (where to write) or --sheet PNG (a look at the faces)")
+    given = {
+        key: value
+        for key in ("layout", "root", "people", "first_person", "pictures", "head", "aus", "size", "seed", "workers")
+        if (value := getattr(args, key)) is not None
+    }
+    print(generate(GenerateConfig(**given)))
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    from datamodules import DATAMODULES
+    from facegan.experiment import build_data, load_config, load_data_config
+
+    overrides = list(args.overrides) + ([f"data.root={args.root}"] if args.root else [])
+    if args.experiment in DATAMODULES:
+        config = load_data_config(args.experiment, overrides)
+        data = DATAMODULES[args.experiment][1](config)
+    else:
+        data = build_data(load_config(args.experiment, overrides))
+    part, _, whole = args.shard.partition("/")
+    if not (part.isdigit() and whole.isdigit() and 1 <= int(part) <= int(whole)):
+        raise UserError(f"--shard {args.shard}: write part/whole, as in 3/16")
+    print(data.prepare((int(part), int(whole))).summary())
+
+
+def _train(args: argparse.Namespace) -> None:
+    from facegan.experiment import load_config, plain, train
+    from facegan.runs import find_run
+
+    resumed = None
+    if args.experiment and "=" in args.experiment:
+        args.overrides.insert(0, args.experiment)
+        args.experiment = None
+    if args.resume is not None:
+        name = args.resume or args.experiment
+        if not name:
+            raise UserError("--resume: name a run folder or an experiment, as in facegan train eggan_rafd --resume")
+        resumed = find_run(name)
+        config = load_config(str(resumed.config), args.overrides)
+    elif args.experiment:
+        config = load_config(args.experiment, args.overrides)
+    else:
+        raise UserError("train needs an experiment; facegan list shows them")
+    run = train(config, resumed)
+    from pytorch_lightning.utilities import rank_zero_only
+
+    if rank_zero_only.rank != 0:
+        return
+    written = {"run": run.folder, "log": run.metrics, "checkpoint": run.last}
+    if config.evaluate_after:
+        from facegan.evaluation import evaluate_run
+
+        written |= evaluate_run(run)
+    assert plain(config)
+    for key, path in written.items():
+        print(f"{key:14} {path}")
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from facegan.evaluation import evaluate_run
+    from facegan.runs import find_run
+
+    for key, path in evaluate_run(find_run(args.run), args.checkpoint, args.overrides, args.targets).items():
+        print(f"{key:14} {path}")
+
+
+def _edit(args: argparse.Namespace) -> None:
+    from facegan.editing import edit_file
+
+    print(edit_file(
+        args.run, args.image, args.out, aus=args.au, like=args.like, like_au=args.like_au, image_au=args.image_au,
+        steps=args.steps, paste=args.paste, checkpoint=args.checkpoint,
+    ))  # fmt: skip
+
+
+def _report(args: argparse.Namespace) -> None:
+    from facegan.report import report
+
+    text = report()
+    if args.out:
+        Path(args.out).write_text(text)
+    print(args.out or text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

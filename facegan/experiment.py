@@ -1,0 +1,235 @@
+"""One YAML and some overrides -> data, method, Trainer and run folder; fit and resume."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
+
+from datamodules import DATAMODULES
+from datamodules.base import FaceDataModule
+from datamodules.generated.request import GenerateConfig, ensure_generated
+from facegan import callbacks
+from facegan.config import LogConfig, TrainerConfig, UserError, check
+from facegan.logs import RunCSVLogger, wandb_logger
+from facegan.methods import METHODS
+from facegan.runs import Run, new_run
+
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+
+
+@dataclass
+class ExperimentConfig:
+    """Everything one run needs; ``method`` and ``data`` hold the dataclass of the one that is named."""
+
+    name: str = ""  # of the experiment; the YAML's file name
+    seed: int = 0
+    method: Any = MISSING
+    data: Any = MISSING
+    generate: list[GenerateConfig] = field(default_factory=list)  # faces to generate where they are missing
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+    init_from: str | None = None  # a checkpoint to start the weights from
+    evaluate_after: bool = False  # end with the paper's protocol
+
+
+def experiments() -> dict[str, Path]:
+    """The shipped experiments by name."""
+    return {path.stem: path for path in sorted(EXPERIMENTS.glob("*.yaml"))}
+
+
+def load_config(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """The config of an experiment, a YAML file or a run's saved config, with ``key=value`` overrides.
+
+    Raises:
+        UserError: an unknown experiment, method or data set; an unknown key (names the nearest one); a value of
+            the wrong type or out of range.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else experiments().get(name)
+    if path is None or not path.is_file():
+        near = difflib.get_close_matches(name, experiments(), 1)
+        hint = f"did you mean {near[0]}?" if near else "facegan list shows all"
+        raise UserError(f"no experiment {name!r} in {EXPERIMENTS.name}/ ({hint})")
+    for item in overrides:
+        if "=" not in item:
+            raise UserError(f"override {item!r}: write key=value, as in trainer.max_epochs=2")
+    given = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
+    return _merge(path.stem, given)
+
+
+def _merge(name: str, given: Any) -> ExperimentConfig:
+    schema = OmegaConf.structured(ExperimentConfig(
+        name=name, method=_named("method", given, METHODS)(), data=_named("data", given, DATAMODULES)()
+    ))  # fmt: skip
+    try:
+        merged = OmegaConf.merge(schema, given)
+        OmegaConf.resolve(merged)
+        config = OmegaConf.to_object(merged)
+    except ConfigKeyError as error:
+        raise UserError(_unknown_key(given, schema) or str(error).splitlines()[0]) from error
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        raise UserError(f"{key}: {str(error).splitlines()[0]}" if key else str(error).splitlines()[0]) from error
+    assert isinstance(config, ExperimentConfig)
+    _check_trainer(config.trainer)
+    check("data.batch_size", config.data.batch_size, at_least=1)
+    return config
+
+
+def load_data_config(name: str, overrides: Sequence[str] = ()) -> Any:
+    """The config of a data set alone, for preparing it without an experiment; same errors."""
+    given = OmegaConf.merge({"data": {"name": name}, "method": {"name": "eggan"}}, OmegaConf.from_dotlist([*overrides]))
+    return _merge(name, given).data
+
+
+def _named(part: str, given: DictConfig, table: dict[str, tuple[Any, Any]]) -> Any:
+    name = OmegaConf.select(given, f"{part}.name")
+    if name not in table:
+        raise UserError(f"{part}.name={name}: choose one of {', '.join(sorted(table))}")
+    return table[name][0]
+
+
+def _unknown_key(given: Any, schema: Any, prefix: str = "") -> str | None:
+    """A sentence on the first key that the schema does not have, with the nearest one that it has."""
+    for key in given:
+        if key not in schema:
+            near = difflib.get_close_matches(str(key), [str(k) for k in schema], 1, 0.5)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(str(k) for k in schema)}"
+            return f"unknown key {prefix}{key}; {hint}"
+        below = schema._get_node(key)
+        if isinstance(below, DictConfig) and isinstance(given._get_node(key), DictConfig):
+            found = _unknown_key(given[key], below, f"{prefix}{key}.")
+            if found:
+                return found
+    return None
+
+
+def _check_trainer(config: TrainerConfig) -> None:
+    for key in ("log_every", "checkpoint_every", "validate_every", "sample_every", "num_nodes"):
+        check(f"trainer.{key}", getattr(config, key), at_least=1)
+    for key in ("max_epochs", "max_batches", "threads"):
+        if getattr(config, key) is not None:
+            check(f"trainer.{key}", getattr(config, key), at_least=1)
+    check("trainer.precision", config.precision, ("32-true", "bf16-mixed", "16-mixed", "32", "64-true"))
+
+
+def plain(config: ExperimentConfig) -> dict[str, Any]:
+    """The config as plain containers."""
+    container = OmegaConf.to_container(OmegaConf.structured(config), resolve=True)
+    assert isinstance(container, dict)
+    return _listed(container)
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _listed(v) for k, v in value.items()}
+    return [_listed(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def build_data(config: ExperimentConfig) -> FaceDataModule:
+    """The data module, after generating the faces that the experiment asks for and that are not there yet."""
+    if rank_zero_only.rank == 0:
+        for request in config.generate:
+            ensure_generated(request, progress=config.trainer.progress)
+    config.data.seed = config.seed
+    return DATAMODULES[config.data.name][1](config.data)
+
+
+def build_method(config: ExperimentConfig, data: FaceDataModule) -> Any:
+    """The method's LightningModule for this data, with weights from ``init_from`` if given."""
+    module = METHODS[config.method.name][1](
+        config.method, size=config.data.image_size, identities=data.n_identities,
+        batch_size=config.data.batch_size, seed=config.seed,
+    )  # fmt: skip
+    if config.init_from:
+        _initialise(module, Path(config.init_from))
+    return module
+
+
+def _initialise(module: torch.nn.Module, path: Path) -> None:
+    """Take over all weights of a checkpoint that fit; name what stays as it was."""
+    if not path.is_file():
+        raise UserError(f"init_from={path}: no such checkpoint")
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    own = module.state_dict()
+    fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    module.load_state_dict(fitting, strict=False)
+    fresh = [key for key in own if key not in fitting]
+    rank_zero_info(f"init_from {path}: {len(fitting)} of {len(own)} tensors" + (f"; new: {fresh}" if fresh else ""))
+
+
+def build_trainer(config: ExperimentConfig, run: Run, module: Any, resume_at: int | None = None) -> pl.Trainer:
+    """Lightning's Trainer with our loggers and callbacks."""
+    t = config.trainer
+    loggers: list[Any] = [RunCSVLogger(run, resume_at)]
+    wandb = wandb_logger(config.log, run, config.name, plain(config))
+    if wandb is not None:
+        loggers.append(wandb)
+    parts: list[Any] = [
+        callbacks.RunCheckpoint(run, t.checkpoint_every, tuple(module.monitor)),
+        callbacks.FiniteLosses(),
+    ]
+    if hasattr(module, "edit"):
+        parts += [callbacks.JudgeEdits(), callbacks.SampleGrid(run, t.sample_every)]
+    if t.max_batches is not None:
+        parts.append(callbacks.StopAfter(t.max_batches))
+    if t.progress:
+        parts.append(pl.callbacks.RichProgressBar(refresh_rate=10, leave=False))
+    (run.folder / "checkpoints").mkdir(exist_ok=True)
+    limits = {
+        key: value
+        for key in ("limit_train_batches", "limit_val_batches")
+        if (value := getattr(t, key)) is not None
+    }
+    return pl.Trainer(
+        max_epochs=t.max_epochs or config.method.total_epochs, accelerator=t.accelerator, devices=t.devices,
+        num_nodes=t.num_nodes, strategy=_strategy(t), precision=t.precision,  # type: ignore[arg-type]
+        log_every_n_steps=t.log_every, check_val_every_n_epoch=t.validate_every, num_sanity_val_steps=0,
+        deterministic="warn" if t.deterministic else None, use_distributed_sampler=False,
+        enable_checkpointing=True, enable_progress_bar=t.progress, enable_model_summary=False,
+        logger=loggers, callbacks=parts, default_root_dir=run.folder, **limits,
+    )  # fmt: skip
+
+
+def _strategy(t: TrainerConfig) -> str:
+    """A GAN's step leaves some networks without gradients: plain DDP would wait for them."""
+    if t.strategy != "auto":
+        return t.strategy
+    several = t.num_nodes > 1 or (
+        t.devices not in ("auto", 1, "1") if t.accelerator == "cpu" or not torch.cuda.is_available()
+        else torch.cuda.device_count() > 1 if t.devices in ("auto", -1, "-1") else t.devices not in (1, "1")
+    )  # fmt: skip
+    return "ddp_find_unused_parameters_true" if several else "auto"
+
+
+def train(config: ExperimentConfig, resume: Run | None = None) -> Run:
+    """Train an experiment from the start, or go on with a run from its last checkpoint.
+
+    Returns the run; what is printed at its end is the caller's.
+    """
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    data = build_data(config)
+    data.prepare_data()
+    data.setup("fit")
+    rank_zero_info(data.describe())
+    run = resume or (new_run(config.name) if rank_zero_only.rank == 0 else Run(Path(".")))
+    # data and splits may have drawn numbers: the weights must not depend on that
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    module = build_method(config, data)
+    checkpoint = run.checkpoint() if resume else None
+    resume_at = None
+    if checkpoint is not None:
+        resume_at = int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["batches_seen"])
+    if rank_zero_only.rank == 0:
+        run.write_config(plain(config))
+    trainer = build_trainer(config, run, module, resume_at)
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    return run

@@ -1,0 +1,103 @@
+"""Where figures go: the CSV log, always, and Weights & Biases."""
+
+import csv
+import netrc
+import os
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import CSVLogger, WandbLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.utilities import rank_zero_only
+
+from facegan.config import LogConfig, check
+from facegan.runs import Run
+
+
+class RunCSVLogger(CSVLogger):
+    """``metrics.csv`` right in the run folder, one row a logged batch; goes on where a resumed run left off.
+
+    Args:
+        run: the run.
+        resume_at: batches that the checkpoint has seen; later rows are cut off. None starts a new file.
+    """
+
+    def __init__(self, run: Run, resume_at: int | None = None) -> None:
+        super().__init__(str(run.folder), name="", version="", flush_logs_every_n_steps=1)
+        self._run = run
+        self._resume_at = resume_at
+        self._writer: ExperimentWriter | None = None
+
+    @property
+    def log_dir(self) -> str:
+        """The run folder."""
+        return str(self._run.folder)
+
+    @property
+    def experiment(self) -> Any:
+        """Lightning's writer, with the rows of before the resume in its file."""
+        if rank_zero_only.rank != 0:
+            return super().experiment
+        if self._writer is None:
+            header, rows = self._kept_rows()
+            self._writer = _Writer(log_dir=self.log_dir)
+            self._writer.metrics_keys = header
+            if rows:
+                _write(self._run.metrics, header, rows)
+            elif self._run.metrics.exists():
+                self._run.metrics.unlink()
+        return self._writer
+
+    def _kept_rows(self) -> tuple[list[str], list[dict[str, str]]]:
+        if self._resume_at is None or not self._run.metrics.exists():
+            return [], []
+        with self._run.metrics.open(newline="") as file:
+            reader = csv.DictReader(file)
+            # a kill can tear the last row: it then has fewer fields, or no readable step
+            rows = [row for row in reader if (row["step"] or "").isdigit() and None not in row.values()]
+            header = list(reader.fieldnames or [])
+        return header, [row for row in rows if int(row["step"]) < self._resume_at]
+
+
+class _Writer(ExperimentWriter):
+    """Lightning's writer without its check that the folder is empty: ours holds the whole run."""
+
+    def _check_log_dir_exists(self) -> None:
+        pass
+
+
+def _write(path: Path, header: list[str], rows: list[dict[str, str]]) -> None:
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=header)
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(path)
+
+
+def wandb_logger(config: LogConfig, run: Run, experiment: str, resolved: dict[str, Any]) -> WandbLogger | None:
+    """A W&B logger that keeps its run id in the run folder, so that a resume goes on in the same W&B run."""
+    check("log.wandb", config.wandb, ("auto", "online", "offline", "disabled"))
+    if config.wandb == "disabled":
+        return None
+    id_file = run.folder / "wandb_id.txt"
+    run_id = id_file.read_text().strip() if id_file.exists() else os.urandom(4).hex()
+    if rank_zero_only.rank == 0:
+        id_file.write_text(run_id + "\n")
+    offline = config.wandb == "offline" or (config.wandb == "auto" and not _logged_in())
+    logger = WandbLogger(
+        name=f"{experiment}/{run.folder.name}", save_dir=str(run.folder), project=config.project, id=run_id,
+        offline=offline, log_model=False, tags=config.tags or None, resume="allow",
+    )  # fmt: skip
+    logger.log_hyperparams(resolved)
+    return logger
+
+
+def _logged_in() -> bool:
+    """Whether W&B has a key, from the environment or from its login file, without asking for one."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return any("wandb" in host for host in netrc.netrc().hosts)
+    except (OSError, netrc.NetrcParseError):
+        return False

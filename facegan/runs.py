@@ -1,0 +1,130 @@
+"""Run folders: ``<runs home>/<experiment>/<time>/`` with config, code version, logs, pictures, checkpoints."""
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from facegan.config import UserError, runs_home
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder and the names of what it holds."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved config."""
+        return self.folder / "config.yaml"
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint."""
+        return self.folder / "checkpoints" / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best quality metric so far."""
+        return self.folder / "checkpoints" / "best.ckpt"
+
+    @property
+    def metrics(self) -> Path:
+        """The CSV log."""
+        return self.folder / "metrics.csv"
+
+    @property
+    def samples(self) -> Path:
+        """Sample grids of fixed people."""
+        return self.folder / "samples"
+
+    @property
+    def evaluation(self) -> Path:
+        """Tables and figures of the protocol."""
+        return self.folder / "evaluation"
+
+    def checkpoint(self, which: str = "last") -> Path:
+        """``last``, ``best`` or a file of this run.
+
+        Raises:
+            UserError: there is no such checkpoint.
+        """
+        path = {"last": self.last, "best": self.best}.get(which, Path(which))
+        if not path.is_file():
+            known = sorted(p.name for p in (self.folder / "checkpoints").glob("*.ckpt"))
+            raise UserError(f"no checkpoint {path}; this run has {', '.join(known) or 'none yet'}")
+        return path
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Save the resolved config and the code's version."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(OmegaConf.create(config), self.config)
+        (self.folder / "version.json").write_text(json.dumps(code_version(), indent=1) + "\n")
+
+
+def new_run(experiment: str) -> Run:
+    """A folder for a new run, named by the time; made at once so that no other run takes it."""
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for suffix in ("", *(f"-{i}" for i in range(2, 1000))):
+        folder = runs_home() / experiment / (stamp + suffix)
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return Run(folder)
+    raise UserError(f"could not make a new run folder in {runs_home() / experiment}")
+
+
+def find_run(name: str) -> Run:
+    """A run by its folder, or the newest run of an experiment.
+
+    Raises:
+        UserError: neither exists; names what does.
+    """
+    for folder in (Path(name), runs_home() / name):
+        if (folder / "config.yaml").is_file():
+            return Run(folder)
+    runs = [run for run in all_runs() if run.folder.parent.name == name]
+    if runs:
+        return runs[-1]
+    known = sorted({run.folder.parent.name for run in all_runs()})
+    raise UserError(
+        f"no run folder {name!r} and no run of an experiment of that name in {runs_home()}; "
+        + (f"there are runs of {', '.join(known)}" if known else "train one first: facegan train eggan_demo")
+    )
+
+
+def all_runs() -> list[Run]:
+    """All runs, oldest first."""
+    return sorted((Run(p.parent) for p in runs_home().glob("*/*/config.yaml")), key=lambda run: run.folder.name)
+
+
+def code_version() -> dict[str, Any]:
+    """Versions of this package, its commit if it runs from a checkout, and of the libraries that matter."""
+    names = ("facegan", "torch", "pytorch-lightning", "torchmetrics", "numpy")
+    return {
+        **{name: version(name) for name in names},
+        "python": platform.python_version(),
+        "commit": _git("rev-parse", "HEAD"),
+        "changed_files": (_git("status", "--porcelain", "--untracked-files=no") or "").splitlines(),
+    }
+
+
+def _git(*args: str) -> str | None:
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", *args], cwd=here, capture_output=True, text=True, timeout=10, check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
