@@ -61,7 +61,12 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
         )  # fmt: skip
     else:
         write_rafd(
-            root, config.people or 67, head=config.head, seed=config.seed, workers=config.workers, progress=progress
+            root,
+            config.people or 67,
+            head=config.head,
+            seed=config.seed,
+            workers=config.workers,
+            progress=progress,
         )
     mark = json.loads((root / MARK).read_text())
     (root / MARK).write_text(json.dumps(mark | {"asked": config.asked}, indent=1) + "\n")
