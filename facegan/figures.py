@@ -156,6 +156,7 @@ def curves(log: Path, path: Path, caption: str = "") -> Path:
             smooth = points[name].rolling(max(5, len(points) // 40), center=True, min_periods=1).median()
             panel.plot(points["step"], smooth, color=LINE, linewidth=1.4)
         panel.set_title(name, fontsize=9)
+        panel.set_xlim(0, table["step"].max() + 1)
         panel.tick_params(labelsize=7)
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)

@@ -352,6 +352,9 @@ class Judges:
 
     Args:
         au_path, lightcnn_path: weights other than those in ``judges_home()``.
+
+    Attributes:
+        missing: name of each identity judge that could not be loaded -> what to do about it.
     """
 
     def __init__(
@@ -362,6 +365,7 @@ class Judges:
     ) -> None:
         self.device = torch.device(device)
         self.au_path, self.lightcnn_path = au_path, lightcnn_path
+        self.missing: dict[str, str] = {}
 
     @cached_property
     def finder(self) -> FaceFinder:
@@ -380,5 +384,10 @@ class Judges:
 
     @cached_property
     def identity(self) -> list[IdentityJudge]:
-        """LightCNN-29v2 and dlib's ResNet."""
-        return [LightCNNJudge(self.lightcnn_path, self.device, self.finder), DlibJudge(self.finder)]
+        """LightCNN-29v2, if weights of it are there (else ``missing`` says what to do), and dlib's ResNet."""
+        found: list[IdentityJudge] = []
+        try:
+            found.append(LightCNNJudge(self.lightcnn_path, self.device, self.finder))
+        except UserError as error:
+            self.missing[LightCNNJudge.name] = str(error)
+        return [*found, DlibJudge(self.finder)]

@@ -131,9 +131,10 @@ def eggan_table2(result: Mapping[str, Any]) -> str:
         )
     )
     parts.append(
-        "The threshold on the cosine is the one with the best accuracy on the real pairs: as many of the\n"
-        "same as of different test people. The other rows are the share of (source, result) pairs that it\n"
-        "accepts; a result in which no face is found is not accepted. The mean cosine of Real is over its same pairs.\n"
+        "The threshold on the cosine is the one with the best accuracy on the real pairs: as many of\n"
+        "the same as of different test people. The other rows are the share of (source, result) pairs\n"
+        "that it accepts; a result in which no face is found is not accepted. The mean cosine of Real is\n"
+        "over its same pairs.\n"
     )
     parts.append(_origin(result, result["judges"]["identity"]))
     return "\n".join(parts)

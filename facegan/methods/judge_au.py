@@ -6,10 +6,12 @@ cannot read them from fine texture (methods.md E4). At the end of training it ex
 evaluation looks for it.
 """
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -56,6 +58,9 @@ class JudgeAU(pl.LightningModule):
         seed: of the run.
     """
 
+    monitor = ("val/au_pcc", "-val/au_mse")
+    """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""
+
     def __init__(
         self,
         config: JudgeAUConfig | dict[str, Any],
@@ -75,12 +80,15 @@ class JudgeAU(pl.LightningModule):
         self.net = AURegressor(config.channels)
         self.agreement = Agreement(AU_NAMES)
         self.register_buffer("weight", torch.ones(N_AUS))
-        self.measured: dict[str, Any] = {}
 
     @property
     def batches_seen(self) -> int:
         """Training batches done since the start of the run: with one optimiser, Lightning's own count."""
         return int(self.trainer.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Name the count as every method does."""
+        checkpoint["batches_seen"] = self.batches_seen
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] -> AUs (B, 17), cut to 0..5."""
@@ -114,21 +122,11 @@ class JudgeAU(pl.LightningModule):
         """Log MSE and PCC over all AUs, and the PCC of the worst one."""
         result = self.agreement.compute()
         self.agreement.reset()
-        pcc = result["pcc"].float()
-        worst = pcc[pcc.isfinite()].min() if pcc.isfinite().any() else pcc[0]
-        logged = {
-            "val/au_pcc": result["pcc_mean"].float(),
-            "val/au_pcc_worst": worst,
-            "val/au_mse": result["mse_mean"].float(),
-        }
+        logged = {"val/au_mse": result["mse_mean"].float()}
+        if result["excluded"] < N_AUS:
+            logged["val/au_pcc"] = result["pcc_mean"].float()
+            logged["val/au_pcc_worst"] = result["pcc"][result["pcc"].isfinite()].min().float()
         self.log_dict(logged)
-        if not self.trainer.sanity_checking:
-            self.measured = {key: round(float(value), 4) for key, value in logged.items()}
-            self.measured["pcc"] = {
-                name: round(float(value), 3)
-                for name, value in zip(AU_NAMES, pcc, strict=True)
-                if value.isfinite()
-            }
 
     def configure_optimizers(self) -> Any:
         """AdamW, one cycle of the learning rate over the whole training."""
@@ -140,20 +138,61 @@ class JudgeAU(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_fit_end(self) -> None:
-        """Export the judge (rank 0)."""
-        if self.trainer.is_global_zero:
-            path = Path(self.config.weights) if self.config.weights else judges_home() / AU_WEIGHTS
-            self.export(path)
-            self.print(f"AU judge: {path}")
+        """Measure the judge on the test people, or else on the validation pictures; export it (rank 0)."""
+        if not self.trainer.is_global_zero:
+            return
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        part = data.test if len(data.test.au) else data.val
+        measured = self.measure(part)
+        path = Path(self.config.weights) if self.config.weights else judges_home() / AU_WEIGHTS
+        self.export(path, training_note(data), measured)
+        self.print(
+            f"AU judge: PCC {measured['pcc_mean']:.3f}, worst {measured['pcc_worst']:.3f}, MSE "
+            f"{measured['mse_mean']:.3f} on {measured['pictures']:,} pictures of {measured['people']:,} people "
+            f"that it did not learn from; {path}"
+        )
 
-    def export(self, path: Path) -> None:
-        """Write the weights (safetensors) and what is known of them (JSON) for ``facegan.judges.AUJudge``."""
+    @torch.no_grad()
+    def measure(self, part: Any, batch_size: int = 64) -> dict[str, Any]:
+        """MSE and PCC, per AU and mean, on one split of a data module."""
+        agreement = Agreement(AU_NAMES)
+        was_training = self.training
+        self.eval()
+        for start in range(0, len(part.au), batch_size):
+            batch = part.batch(np.arange(start, min(start + batch_size, len(part.au))))
+            agreement.update(self(batch["image"].to(self.device)).cpu(), batch["au"])
+        self.train(was_training)
+        result = agreement.compute()
+        known = result["pcc"][result["pcc"].isfinite()]
+        rounded = {key: [round(value, 4) for value in result[key].tolist()] for key in ("pcc", "mse")}
+        return {
+            "pictures": len(part.au),
+            "people": len(np.unique(part.identity)),
+            "pcc_mean": round(float(result["pcc_mean"]), 4),
+            "pcc_worst": round(float(known.min()) if len(known) else float("nan"), 4),
+            "mse_mean": round(float(result["mse_mean"]), 4),
+            "pcc": {
+                name: value
+                for name, value in zip(AU_NAMES, rounded["pcc"], strict=True)
+                if math.isfinite(value)
+            },
+            "mse": dict(zip(AU_NAMES, rounded["mse"], strict=True)),
+        }
+
+    def export(self, path: Path, trained_on: str, measured: dict[str, Any]) -> None:
+        """Write the weights (safetensors) and what is known of them (JSON) for ``facegan.judges.AUJudge``.
+
+        Args:
+            path: ``….safetensors``.
+            trained_on: the data in a few words, for tables.
+            measured: on people that it did not learn from.
+        """
         about = {
             "judge": "au",
             "architecture": "AURegressor",
             "channels": list(self.config.channels),
-            "trained_on": training_note(self.trainer.datamodule),  # type: ignore[attr-defined]
+            "trained_on": trained_on,
             "batches": self.batches_seen,
-            "validation": self.measured,
+            "measured": measured,
         }
         save_judge(path, self.net, about)

@@ -63,6 +63,9 @@ class JudgeIdentity(pl.LightningModule):
         UserError: there is one person only.
     """
 
+    monitor = ("val/verification",)
+    """What chooses the best checkpoint."""
+
     def __init__(
         self,
         config: JudgeIdentityConfig | dict[str, Any],
@@ -94,6 +97,10 @@ class JudgeIdentity(pl.LightningModule):
     def batches_seen(self) -> int:
         """Training batches done since the start of the run: with one optimiser, Lightning's own count."""
         return int(self.trainer.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Name the count as every method does."""
+        checkpoint["batches_seen"] = self.batches_seen
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] -> features (B, 256)."""

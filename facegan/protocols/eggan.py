@@ -199,7 +199,7 @@ class _Scores:
             "au": {name: _plain(metric.compute()) for name, metric in au.items()},
             "geometry": {name: _plain(metric.compute()) for name, metric in shape.items()},
         }
-        table2: dict[str, Any] = {}
+        table2: dict[str, Any] = {name: {"real": {"reason": text}} for name, text in judges.missing.items()}
         for judge in judges.identity:
             rows = {name: metric.compute() for (name, of), metric in accepted.items() if of == judge.name}
             table2[judge.name] = _plain({"real": real[judge.name], **rows})
@@ -297,7 +297,7 @@ def grid_figure(edit: Edit, data: Any, path: Path, protocol: Protocol) -> Path:
     """Fig. 2: test people, each edited to the prototypes of the eight expressions."""
     rows = choose_sources(data.test)[: protocol.rows]
     images = data.test.batch(rows)["image"]
-    targets = [torch.from_numpy(prototype(name)).expand(len(rows), -1) for name in EXPRESSIONS]
+    targets = [torch.from_numpy(prototype(name)).repeat(len(rows), 1) for name in EXPRESSIONS]
     with torch.no_grad():
         columns = [images, *(edit(images, target).cpu() for target in targets)]
     pictures = [list(row) for row in np.stack([to_uint8(column) for column in columns], 1)]
