@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
@@ -63,24 +64,34 @@ class Hair:
     openness: np.ndarray
 
 
+_POLAR, _AROUND = 48, 73
+
+
 @lru_cache(maxsize=2)
-def _scalp(head: HeadModel) -> tuple[cKDTree, np.ndarray]:
-    """Directions from ``CENTRE`` of the skin without ears, and its vertex numbers."""
+def _scalp(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
+    """Skin vertices (P, A, 4) without the ears nearest to a grid of directions, and their weights."""
     skin = np.unique(head.triangles[head.material == SKIN])
     p = head.vertices[skin]
     ear = (np.abs(p[:, 0]) > 7.75) & (p[:, 1] < 5.5) & (p[:, 1] > -3) & (p[:, 2] < 4)
     skin = skin[~ear & (p[:, 1] > -7)]
     away = head.vertices[skin] - CENTRE
-    return cKDTree(away / np.linalg.norm(away, axis=1, keepdims=True)), skin
+    tree = cKDTree(away / np.linalg.norm(away, axis=1, keepdims=True))
+    polar, around = np.meshgrid(
+        np.linspace(0, np.pi, _POLAR), np.linspace(-np.pi, np.pi, _AROUND), indexing="ij"
+    )
+    d = np.stack([np.sin(polar) * np.sin(around), np.cos(polar), np.sin(polar) * np.cos(around)], -1)
+    distance, near = tree.query(d, k=4)
+    weight = 1 / (distance + 0.01)
+    return skin[near], weight / weight.sum(-1, keepdims=True)
 
 
 def _radius(head: HeadModel, rest: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Distance (...,) from ``CENTRE`` to the person's scalp along unit directions (..., 3)."""
-    tree, skin = _scalp(head)
-    distance, near = tree.query(directions, k=4)
-    weight = 1 / (distance + 0.01)
-    radius = np.linalg.norm(rest[skin] - CENTRE, axis=1)
-    return (radius[near] * weight).sum(-1) / weight.sum(-1)
+    """Distance (H, W) from ``CENTRE`` to the person's scalp along unit directions (H, W, 3)."""
+    near, weight = _scalp(head)
+    table = (np.linalg.norm(rest[near] - CENTRE, axis=-1) * weight).sum(-1).astype(np.float32)
+    polar = np.arccos(np.clip(directions[..., 1], -1, 1)) / np.pi * (_POLAR - 1)
+    around = (np.arctan2(directions[..., 0], directions[..., 2]) / np.pi + 1) / 2 * (_AROUND - 1)
+    return cv2.remap(table, around.astype(np.float32), polar.astype(np.float32), cv2.INTER_LINEAR)
 
 
 def _bell(angle: np.ndarray, centre: float, width: float) -> np.ndarray:
@@ -126,8 +137,8 @@ def grow(head: HeadModel, person: Person, rest: np.ndarray) -> Hair | None:
     tilted = d.copy()
     share = np.cos(theta / 2) ** 2
     angle = tilt * share
-    tilted[..., 1] = np.cos(angle) * d[..., 1] + np.sin(angle) * d[..., 2]
-    tilted[..., 2] = np.cos(angle) * d[..., 2] - np.sin(angle) * d[..., 1] * -1
+    tilted[..., 1] = np.cos(angle) * d[..., 1] - np.sin(angle) * d[..., 2]
+    tilted[..., 2] = np.cos(angle) * d[..., 2] + np.sin(angle) * d[..., 1]
     tilted /= np.linalg.norm(tilted, axis=-1, keepdims=True)
     radius = _radius(head, rest, tilted)
 
@@ -152,6 +163,8 @@ def grow(head: HeadModel, person: Person, rest: np.ndarray) -> Hair | None:
     sway = (0.35 * volume - 0.06 * drop) * np.sin(np.pi * np.clip(free, 0, 1) * 0.9)
     sway = sway + (0.1 + person.hair_curl) * 0.45 * np.sin(drop * 1.5 + 2 * jagged) * free
     p = p + sway[..., None] * outward - drop[..., None] * np.array([0, 1, 0])
+    covered = np.clip(free * 4 + (theta > np.radians(70)), 0, 1) * _bell(wide, 1.75, 0.75) * (hang > 1)
+    p[..., 0] += np.sign(p[..., 0]) * covered * np.clip(9.4 * person.stature[0] - np.abs(p[..., 0]), 0, 3)
     keep_out = np.clip(free * 3, 0, 1) * np.clip(5.2 + 0.1 * drop - np.abs(p[..., 0]), 0, 3) * (wide < 2.2)
     p[..., 0] += np.sign(np.sin(around)) * keep_out
 

@@ -160,10 +160,10 @@ def _brows(rng: np.random.Generator, sex: str) -> dict[str, Any]:
     return {
         "brow_width": float(rng.uniform(0.34, 0.62) if male else rng.uniform(0.2, 0.46)),
         "brow_arch": float(rng.normal(0.0 if male else 0.12, 0.14)),
-        "brow_height": float(rng.normal(0, 0.1)),
+        "brow_height": float(rng.normal(0, 0.13)),
         "brow_density": float(rng.uniform(0.45, 1)),
         "brow_length": float(rng.uniform(0.8, 1.12)),
-        "unibrow": _often(rng, 0.2 if male else 0.05, 0.2, 0.8),
+        "unibrow": _often(rng, 0.12 if male else 0.03, 0.2, 0.8),
         "brow_pigment": float(rng.normal(0, 0.15)),
     }
 

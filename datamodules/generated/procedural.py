@@ -32,7 +32,7 @@ COLUMNS = 103
 # Half width, front and back depth of the egg by height; above CROWN_Y an ellipsoid closes it.
 CROWN_Y, CROWN_HEIGHT = 6.0, 7.6
 _HEIGHTS = [-19, -16, -13, -11, -9.5, -8.6, -7.7, -6.2, -4.5, -2.4, 0, 3, 6]
-_WIDTH = PchipInterpolator(_HEIGHTS, [13, 11.2, 6.6, 5.5, 5.3, 5.4, 5.7, 6.2, 6.5, 6.8, 7.1, 7.5, 7.6])
+_WIDTH = PchipInterpolator(_HEIGHTS, [13, 10.8, 6.2, 5.0, 4.7, 4.6, 4.7, 5.0, 5.7, 6.5, 7.0, 7.4, 7.5])
 _FRONT = PchipInterpolator(_HEIGHTS, [5.2, 4.6, 4.2, 4.3, 5.0, 6.9, 9.6, 10.2, 10.2, 10.5, 10.6, 10.3, 10.2])
 _BACK = PchipInterpolator(_HEIGHTS, [5.5, 5.5, 5.6, 5.8, 6.2, 6.6, 7.0, 7.6, 8.2, 8.7, 9.0, 9.2, 9.2])
 _NOSE = PchipInterpolator(

@@ -183,12 +183,22 @@ def shade(
     out = np.zeros((height, width, 3), np.float32)
     size = surfaces.skin.shape[0]
     n_strands = surfaces.strands.shape[0]
-    share = np.float32(1 / (scale * scale))
     albedo = np.empty(3, np.float32)
     wrap = np.empty(3, np.float32)
-    for py in range(height * scale):
-        for px in range(width * scale):
-            oy, ox = py // scale, px // scale
+    for cell in range(height * width):
+        oy, ox = cell // width, cell % width
+        # Where one material fills a pixel, the samples on its diagonal are enough.
+        first = index[oy * scale, ox * scale]
+        whole = True
+        for k in range(1, scale * scale):
+            other = index[oy * scale + k // scale, ox * scale + k % scale]
+            if (other < 0) != (first < 0) or (first >= 0 and material[other] != material[first]):
+                whole = False
+        samples = scale if whole else scale * scale
+        share = np.float32(1 / samples)
+        for sample in range(samples):
+            py = oy * scale + (sample if whole else sample // scale)
+            px = ox * scale + (sample if whole else sample % scale)
             t = index[py, px]
             if t < 0:
                 for c in range(3):
@@ -256,10 +266,10 @@ def shade(
             elif kind == TEETH:
                 for c in range(3):
                     albedo[c] = surfaces.teeth[c]
-                gloss = np.float32(0.25)
+                gloss, sky = np.float32(0.25), 0.35 + 0.65 * sky
             elif kind == MOUTH:
                 albedo[0], albedo[1], albedo[2] = 0.16, 0.03, 0.03
-                gloss = np.float32(0.1)
+                gloss, sky = np.float32(0.1), 0.15 + 0.85 * sky
             elif kind == GLASSES:
                 for c in range(3):
                     albedo[c] = surfaces.glasses[c]
@@ -279,6 +289,8 @@ def shade(
                 lx, ly, lz = lights.direction[k]
                 facing = nx * lx + ny * ly + nz * lz
                 seen = wa * lit[ia, k] + wb * lit[ib, k] + wc * lit[ic, k]
+                if kind == TEETH:
+                    seen = 0.45 + 0.55 * seen
                 hx, hy, hz = lx, ly, lz - 1
                 s = 1 / math.sqrt(hx * hx + hy * hy + hz * hz + 1e-9)
                 shine = np.float32(0)
@@ -334,18 +346,29 @@ def develop(linear, grain, amount):
 
 
 @njit(cache=True, fastmath=True)
-def furrow(skin, furrows, active, strength):
-    """The skin (S, S, 4) with the grooves ``furrows[active]`` (S, S) pressed in and darkened by ``strength``."""
+def furrow(skin, furrows, boxes, active, strength):
+    """The skin (S, S, 4) with the grooves ``furrows[active]`` pressed in and darkened by ``strength``.
+
+    ``boxes`` (17, 4): first and last row and column of each groove.
+    """
     out = skin.copy()
-    size = skin.shape[0]
-    for y in range(size):
-        for x in range(size):
-            groove = np.float32(0)
-            for k in range(active.shape[0]):
-                groove += strength[k] * furrows[active[k], y, x]
-            if groove > 0.003:
-                groove = min(groove, 1.3)
+    for k in range(active.shape[0]):
+        au = active[k]
+        for y in range(boxes[au, 0], boxes[au, 1]):
+            for x in range(boxes[au, 2], boxes[au, 3]):
+                groove = strength[k] * furrows[au, y, x]
                 out[y, x, 3] -= 0.085 * groove
                 for c in range(3):
-                    out[y, x, c] *= 1 - (0.22 + 0.08 * c) * groove
+                    out[y, x, c] *= 1 - (0.2 + 0.07 * c) * groove
     return out
+
+
+@njit(cache=True, fastmath=True)
+def blend(colour, mask, strength, target):
+    """Mix ``target`` (3,) into ``colour`` (S, S, 3) in place, by ``strength * mask`` (S, S) cut to 0..1."""
+    for y in range(mask.shape[0]):
+        for x in range(mask.shape[1]):
+            share = min(max(strength * mask[y, x], 0.0), 1.0)
+            if share > 0:
+                for c in range(3):
+                    colour[y, x, c] += share * (target[c] - colour[y, x, c])

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from datamodules.generated import raster
+from datamodules.generated.chart import chart_of
 from datamodules.generated.hair import grow, strands
 from datamodules.generated.head import EYE_LEFT, EYE_RIGHT, HAIR, HeadModel
-from datamodules.generated.paint import IRIS_RAMP, chart_of, hair_colour, linear, paint_skin, ramp
+from datamodules.generated.paint import IRIS_RAMP, hair_colour, linear, paint_skin, ramp
 from datamodules.generated.person import Person
 from facegan.faces import AU_MAX, EXPRESSIONS, N_AUS, prototype
 
@@ -111,6 +112,8 @@ def embody(head: HeadModel, person: Person, texture: int = 256) -> Body:
         uv.append(hair.uv)
         visibility.append(np.c_[hair.openness, np.zeros((len(hair.openness), 8))])
         rest = np.concatenate([rest, hair.vertices])
+    # The bust ends below the shoulders: stretched, it reaches the lower edge of a portrait.
+    rest[:n, 1] -= 3 * np.maximum(-15 - rest[:n, 1], 0)
     stiff = np.clip((rest[:, 1] + 15) / 6.5, 0, 1)
     return Body(
         head=head,
@@ -233,13 +236,12 @@ def _furrowed(body: Body, au: np.ndarray) -> raster.Surfaces:
     """The skin with the grooves that the AUs draw."""
     skin = body.surfaces.skin
     active = [(k, au[k] / AU_MAX) for k in range(N_AUS) if au[k] > 0.3]
-    furrows = chart_of(body.head, skin.shape[0]).furrows
-    active = [(k, strength) for k, strength in active if furrows[k].any()]
+    chart = chart_of(body.head, skin.shape[0])
+    active = [(k, strength) for k, strength in active if chart.boxes[k, 1]]
     if not active:
         return body.surfaces
     depth = 0.75 + 0.5 * body.person.age
-    return body.surfaces._replace(skin=raster.furrow(
-        skin, furrows, np.array([k for k, _ in active]), np.array([depth * s for _, s in active], np.float32)
+    return body.surfaces._replace(skin=raster.furrow(skin, chart.furrows, chart.boxes, np.array([k for k, _ in active]), np.array([depth * s for _, s in active], np.float32)
     ))  # fmt: skip
 
 
@@ -263,7 +265,7 @@ _GRAIN = np.random.default_rng(23).normal(size=(1024, 1024, 3)).astype(np.float3
 
 def _grain(height: int, width: int, seed: int) -> np.ndarray:
     y, x = np.random.default_rng(seed).integers(0, 1024, 2)
-    if height + 0 <= 512 and width <= 512:
+    if height <= 512 and width <= 512:
         y, x = y % 512, x % 512
         return _GRAIN[y : y + height, x : x + width]
     rows, columns = (np.arange(height) + y) % 1024, (np.arange(width) + x) % 1024
@@ -295,14 +297,14 @@ def draw_lights(rng: np.random.Generator, spread: float = 1.0) -> raster.Lights:
 
 def draw_background(rng: np.random.Generator) -> np.ndarray:
     """A blurred room (12, 12, 3) in linear colours: a gradient with a few soft patches."""
-    base = rng.uniform(0.05, 0.8) * (1 + 0.25 * rng.normal(size=3))
+    base = rng.uniform(0.05, 0.75) * (1 + 0.09 * rng.normal(size=3))
     ramp_y = np.linspace(-1, 1, 12)[:, None, None] * rng.normal(0, 0.2)
     ramp_x = np.linspace(-1, 1, 12)[None, :, None] * rng.normal(0, 0.2)
     picture = base * (1 + ramp_y + ramp_x)
     for _ in range(rng.integers(0, 5)):
         y, x = rng.integers(0, 12, 2)
         h, w = rng.integers(2, 8, 2)
-        picture[y : y + h, x : x + w] = rng.uniform(0.02, 0.9) * (1 + 0.3 * rng.normal(size=3))
+        picture[y : y + h, x : x + w] = rng.uniform(0.02, 0.8) * (1 + 0.15 * rng.normal(size=3))
     return np.clip(cv2.GaussianBlur(picture, (0, 0), 0.8), 0.01, 0.95).astype(np.float32)
 
 

@@ -15,11 +15,11 @@ from rich.progress import track
 from datamodules.generated.head import HeadModel, load_head
 from datamodules.generated.person import Person
 from datamodules.generated.render import Body, Picture, Shot, apex, draw_shot, embody, render, studio
+from datamodules.generated.request import MARK
 from facegan.config import UserError
 from facegan.faces import AU_MAX, AU_NAMES, EXPRESSIONS, N_AUS, N_LANDMARKS
 
 AU_MIXES = ("mixed", "prototypes", "independent")
-MARKER = "GENERATED.json"
 
 # The 67 models of RaFD and what the names say about them.
 RAFD_MODELS: dict[int, tuple[str, str]] = {
@@ -171,7 +171,7 @@ def write_folder(
     size: int = 128,
     first_person: int = 0,
     seed: int = 0,
-    workers: int = 2,
+    workers: int | None = 2,
     progress: bool = False,
     **options: object,
 ) -> Path:
@@ -184,7 +184,7 @@ def write_folder(
         head: "procedural" or "ict".
         size: side of the square pictures in pixels.
         seed: of everything that is not the person.
-        workers: processes; the bytes written do not depend on it.
+        workers: processes, None for one a core; the bytes written do not depend on it.
         progress: show a progress bar.
         options: other fields of ``FolderOptions``.
 
@@ -247,7 +247,7 @@ def write_rafd(
     head: str = "procedural",
     first_person: int = 0,
     seed: int = 0,
-    workers: int = 2,
+    workers: int | None = 2,
     progress: bool = False,
     **options: object,
 ) -> Path:
@@ -285,10 +285,10 @@ def _options(kind, **values):  # type: ignore[no-untyped-def]
     return kind(**values)
 
 
-def _spread(work, jobs, head: str, workers: int, progress: bool):  # type: ignore[no-untyped-def]
+def _spread(work, jobs, head: str, workers: int | None, progress: bool):  # type: ignore[no-untyped-def]
     """The results of ``work(*job)`` in order, worked out by ``workers`` processes."""
     load_head(head)  # forked workers share it, and a missing head is reported once
-    if workers <= 1:
+    if workers == 1:
         return [work(*job) for job in track(jobs, "generating", disable=not progress)]
     method = "fork" if "fork" in __import__("multiprocessing").get_all_start_methods() else "spawn"
     with ProcessPoolExecutor(workers, get_context(method)) as pool:
@@ -304,4 +304,4 @@ def _mark(root: Path, layout: str, options: object, people: int, first_person: i
         "first_person": first_person,
         **options.__dict__,
     }
-    (root / MARKER).write_text(json.dumps(about, indent=2) + "\n")
+    (root / MARK).write_text(json.dumps(about, indent=2) + "\n")
