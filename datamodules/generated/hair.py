@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from scipy.spatial import cKDTree
 
+from datamodules.generated.chart import soft
 from datamodules.generated.head import SKIN, HeadModel
 from datamodules.generated.person import Person
 
@@ -132,15 +133,8 @@ def grow(head: HeadModel, person: Person, rest: np.ndarray) -> Hair | None:
     theta = np.radians(end) * np.clip(t / scalp_share, 0, 1)
     free = np.clip((t - scalp_share) / np.maximum(1 - scalp_share, 1e-6), 0, 1)
 
-    tilt = np.radians(-14)  # the crown lies behind the top
-    d = np.stack([np.sin(theta) * np.sin(around), np.cos(theta), np.sin(theta) * np.cos(around)], -1)
-    tilted = d.copy()
-    share = np.cos(theta / 2) ** 2
-    angle = tilt * share
-    tilted[..., 1] = np.cos(angle) * d[..., 1] - np.sin(angle) * d[..., 2]
-    tilted[..., 2] = np.cos(angle) * d[..., 2] + np.sin(angle) * d[..., 1]
-    tilted /= np.linalg.norm(tilted, axis=-1, keepdims=True)
-    radius = _radius(head, rest, tilted)
+    toward = np.stack([np.sin(theta) * np.sin(around), np.cos(theta), np.sin(theta) * np.cos(around)], -1)
+    radius = _radius(head, rest, toward)
 
     volume = person.hair_volume
     top = np.cos(np.clip(theta, 0, np.pi / 2)) ** 1.2
@@ -156,14 +150,14 @@ def grow(head: HeadModel, person: Person, rest: np.ndarray) -> Hair | None:
         ripple = np.sin(5 * theta * 4 + 3 * np.sin(9 * around)) * np.sin(13 * around + 4 * theta)
         thickness = thickness + curl * ripple * edge
         thickness = thickness + 0.12 * jagged * np.sin(3 * theta) * edge
-    p = CENTRE + (radius + thickness)[..., None] * tilted
+    p = CENTRE + (radius + thickness)[..., None] * toward
 
     drop = hang * free
     outward = np.stack([np.sin(around), np.zeros_like(around), np.cos(around)], -1)
     sway = (0.35 * volume - 0.06 * drop) * np.sin(np.pi * np.clip(free, 0, 1) * 0.9)
     sway = sway + (0.1 + person.hair_curl) * 0.45 * np.sin(drop * 1.5 + 2 * jagged) * free
     p = p + sway[..., None] * outward - drop[..., None] * np.array([0, 1, 0])
-    covered = np.clip(free * 4 + (theta > np.radians(70)), 0, 1) * _bell(wide, 1.75, 0.75) * (hang > 1)
+    covered = soft(theta, np.radians(62), np.radians(84)) * _bell(wide, 1.85, 0.6) * (hang > 1)
     p[..., 0] += np.sign(p[..., 0]) * covered * np.clip(9.4 * person.stature[0] - np.abs(p[..., 0]), 0, 3)
     keep_out = np.clip(free * 3, 0, 1) * np.clip(5.2 + 0.1 * drop - np.abs(p[..., 0]), 0, 3) * (wide < 2.2)
     p[..., 0] += np.sign(np.sin(around)) * keep_out
@@ -178,8 +172,8 @@ def grow(head: HeadModel, person: Person, rest: np.ndarray) -> Hair | None:
     openness = openness * (0.6 + 0.4 * np.clip(edge + (hang > 1), 0, 1))
     parts = [(p.reshape(-1, 3), triangles, uv.reshape(-1, 2), openness.ravel())]
     if style.hang[1]:
-        # The inside of hanging hair is seen beside the neck.
-        inside = triangles[(free.ravel()[triangles] > 0).any(1)][:, ::-1]
+        # The inside of hanging hair is seen beside the face and the neck.
+        inside = triangles[(theta.ravel()[triangles] > np.radians(50)).any(1)][:, ::-1]
         parts.append((p.reshape(-1, 3), inside, uv.reshape(-1, 2), 0.35 * openness.ravel()))
     if style.knot:
         parts.append(_knot(person, p[0, 0]))

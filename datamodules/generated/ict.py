@@ -5,6 +5,7 @@ import numpy as np
 from datamodules.generated.head import (
     EYE_LEFT,
     EYE_RIGHT,
+    GUMS,
     MOUTH,
     SKIN,
     TEETH,
@@ -44,7 +45,7 @@ SHAPES: dict[int, dict[str, float]] = {
 # Vertex ranges of the model (its documentation): the sockets lie between the head and the gums.
 MOUTH_SOCKET, EYE_SOCKETS = slice(11248, 13294), slice(13294, 14062)
 MATERIALS = {
-    "M_Face": SKIN, "M_BackHead": SKIN, "M_GumsTongue": MOUTH, "M_Teeth": TEETH,
+    "M_Face": SKIN, "M_BackHead": SKIN, "M_GumsTongue": GUMS, "M_Teeth": TEETH,
     "M_ScleraLeft": EYE_LEFT, "M_ScleraRight": EYE_RIGHT,
 }  # fmt: skip
 

@@ -81,7 +81,7 @@ class _Canvas:
             self.colour[..., k] = base[k] * (1 + even * uneven + tint * flush)
         self.blend(c.socket, base * [0.62, 0.48, 0.5], 0.08 + 0.22 * p.eye_rings)
         if p.freckles:
-            spots = soft(self.noise[2] + 0.4 * self.noise[3], 1.35, 1.9) * (
+            spots = soft(0.5 * self.noise[2] + 0.8 * self.noise[3], 1.2, 1.8) * (
                 1.2 * c.cheeks + 1.2 * c.nose + 0.1
             )
             self.blend(spots, base * [0.66, 0.5, 0.4], 0.5 * p.freckles)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from datamodules.generated.head import EYE_LEFT, EYE_RIGHT, GLASSES, HAIR, MOUTH, SKIN, TEETH
+from datamodules.generated.head import EYE_LEFT, EYE_RIGHT, GLASSES, GUMS, HAIR, MOUTH, SKIN, TEETH
 
 
 class Lights(NamedTuple):
@@ -267,6 +267,9 @@ def shade(
                 for c in range(3):
                     albedo[c] = surfaces.teeth[c]
                 gloss, sky = np.float32(0.25), 0.35 + 0.65 * sky
+            elif kind == GUMS:
+                albedo[0], albedo[1], albedo[2] = 0.34, 0.11, 0.11
+                gloss, sky = np.float32(0.3), 0.2 + 0.8 * sky
             elif kind == MOUTH:
                 albedo[0], albedo[1], albedo[2] = 0.16, 0.03, 0.03
                 gloss, sky = np.float32(0.1), 0.15 + 0.85 * sky
@@ -289,7 +292,7 @@ def shade(
                 lx, ly, lz = lights.direction[k]
                 facing = nx * lx + ny * ly + nz * lz
                 seen = wa * lit[ia, k] + wb * lit[ib, k] + wc * lit[ic, k]
-                if kind == TEETH:
+                if kind == TEETH or kind == GUMS:
                     seen = 0.45 + 0.55 * seen
                 hx, hy, hz = lx, ly, lz - 1
                 s = 1 / math.sqrt(hx * hx + hy * hy + hz * hz + 1e-9)

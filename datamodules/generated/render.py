@@ -8,7 +8,7 @@ import numpy as np
 from datamodules.generated import raster
 from datamodules.generated.chart import chart_of
 from datamodules.generated.hair import grow, strands
-from datamodules.generated.head import EYE_LEFT, EYE_RIGHT, HAIR, HeadModel
+from datamodules.generated.head import EYE_LEFT, EYE_RIGHT, GUMS, HAIR, MOUTH, TEETH, HeadModel
 from datamodules.generated.paint import IRIS_RAMP, hair_colour, linear, paint_skin, ramp
 from datamodules.generated.person import Person
 from facegan.faces import AU_MAX, EXPRESSIONS, N_AUS, prototype
@@ -30,6 +30,7 @@ class Body:
     material: np.ndarray
     uv: np.ndarray
     visibility: np.ndarray  # (N + H, 9)
+    recess: np.ndarray  # (N + H,) cm by which the z-buffer sees a vertex too far away
     stiff: np.ndarray  # (N + H,) 1 turns with the head, 0 stays with the body
     eye_centres: np.ndarray
     eye_radius: np.ndarray
@@ -112,6 +113,9 @@ def embody(head: HeadModel, person: Person, texture: int = 256) -> Body:
         uv.append(hair.uv)
         visibility.append(np.c_[hair.openness, np.zeros((len(hair.openness), 8))])
         rest = np.concatenate([rest, hair.vertices])
+    # Gums and teeth must not come through the lips of an unusual face.
+    recess = np.zeros(len(rest), np.float32)
+    recess[np.unique(head.triangles[np.isin(head.material, (TEETH, GUMS, MOUTH))])] = 0.35
     # The bust ends below the shoulders: stretched, it reaches the lower edge of a portrait.
     rest[:n, 1] -= 3 * np.maximum(-15 - rest[:n, 1], 0)
     stiff = np.clip((rest[:, 1] + 15) / 6.5, 0, 1)
@@ -123,6 +127,7 @@ def embody(head: HeadModel, person: Person, texture: int = 256) -> Body:
         material=np.concatenate(material),
         uv=np.ascontiguousarray(np.concatenate(uv), np.float32),
         visibility=np.ascontiguousarray(np.concatenate(visibility), np.float32),
+        recess=recess,
         stiff=(stiff * stiff * (3 - 2 * stiff)).astype(np.float32),
         eye_centres=np.array(centres, np.float32),
         eye_radius=np.array(radii, np.float32),
@@ -203,11 +208,11 @@ def render(body: Body, shot: Shot, size: tuple[int, int] | int = 128, scale: int
     f32 = np.float32
     camera = raster.to_camera(points, turn.astype(f32), body_turn.astype(f32), body.stiff, shift.astype(f32))
     normal = raster.normals(camera, body.triangles)
-    near = (1 / camera[:, 2]).astype(f32)
     centre = np.array([width / 2 - 0.5, height / 2 - 0.5], f32)
-    place = camera[:, :2] * near[:, None] * f32(focal) + centre
+    place = camera[:, :2] / camera[:, 2:] * f32(focal) + centre
     # Pixel k of the picture is the mean of samples k * scale ... k * scale + scale - 1.
     screen = (place * scale + (scale - 1) / 2).astype(f32)
+    near = 1 / (camera[:, 2] + body.recess)
     index = raster.rasterise(screen, near, body.triangles, height * scale, width * scale)[0]
 
     to_head = turn.T
