@@ -63,7 +63,7 @@ class RunCheckpoint(Checkpoint):
 
     def _save(self, trainer: pl.Trainer, pl_module: Any, path: Path) -> None:
         temporary = path.with_suffix(".tmp")
-        trainer.save_checkpoint(temporary)
+        trainer.save_checkpoint(temporary, weights_only=False)
         if trainer.is_global_zero:
             os.replace(temporary, path)
 

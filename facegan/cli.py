@@ -194,7 +194,7 @@ def _edit(args: argparse.Namespace) -> None:
 
     print(edit_file(
         args.run, args.image, args.out, aus=args.au, like=args.like, like_au=args.like_au, image_au=args.image_au,
-        steps=args.steps, paste=args.paste, checkpoint=args.checkpoint,
+        steps=args.steps, paste_back=args.paste, checkpoint=args.checkpoint,
     ))  # fmt: skip
 
 

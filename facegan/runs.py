@@ -89,7 +89,7 @@ def find_run(name: str) -> Run:
     Raises:
         UserError: neither exists; names what does.
     """
-    for folder in (Path(name), runs_home() / name):
+    for folder in (Path(name), runs_home() / name):  # a path, or EXPERIMENT/TIME
         if (folder / "config.yaml").is_file():
             return Run(folder)
     runs = [run for run in all_runs() if run.folder.parent.name == name]

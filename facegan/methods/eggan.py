@@ -188,6 +188,10 @@ class EGGAN(AdversarialModule):
         """Edit with the averaged networks; shapes and ranges as the class says."""
         return (self.editor_ema if self.config.ema_half_life > 0 else self.editor)(images, au)
 
+    def estimate_aus(self, images: Tensor) -> Tensor:
+        """AUs (B, 17) 0..5 of pictures by C_exp: the expectation over its levels."""
+        return au_expectation(self._au_logits(images))
+
     def interpolate(self, images: Tensor, source_au: Tensor, target_au: Tensor, steps: int) -> Tensor:
         """Eq. 8 with G(E(I), .) (E18): pictures (steps, B, 3, S, S), alpha from 0 to 1."""
         alphas = torch.linspace(0, 1, steps, device=images.device)
@@ -359,10 +363,10 @@ class EGGAN(AdversarialModule):
         """Self-reconstruction and C_exp's own opinion of the edits; the judges' come from outside."""
         real, rows = batch["image"], len(batch["image"])
         recon, edited = self.edit(real, batch["au"]), self.edit(real, batch["target_au"])
-        own = au_expectation(self._au_logits(edited))
+        own = self.estimate_aus(edited)
         self.log_dict({
             "val/l1": F.l1_loss(recon, real),
             "val/ms_ssim": ms_ssim(recon, real).mean(),
             "val/au_mse_own": F.mse_loss(own, batch["target_au"]),
-            "val/c_exp_mse": F.mse_loss(au_expectation(self._au_logits(real)), batch["au"]),
+            "val/c_exp_mse": F.mse_loss(self.estimate_aus(real), batch["au"]),
         }, batch_size=rows, sync_dist=True)  # fmt: skip

@@ -1,0 +1,204 @@
+"""Use a trained run on pictures, without a Trainer: ``facegan.editing.load(run).edit(images, au)``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from datamodules.preparation.alignment import alignment_matrix, crop, paste
+from datamodules.preparation.landmarks import landmark_finder
+from datamodules.preparation.openface import read_openface
+from datamodules.preparation.pictures import UnreadablePicture, read_picture
+from facegan import figures
+from facegan.config import UserError
+from facegan.faces import N_AUS, N_LANDMARKS, parse_aus
+from facegan.judges import to_uint8
+from facegan.methods import METHODS
+from facegan.runs import Run, find_run
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face cut out of a picture as in training."""
+
+    picture: np.ndarray  # (H, W, 3) uint8, the whole picture
+    matrix: np.ndarray  # (2, 3), picture to crop
+    image: Tensor  # (3, S, S) in [-1, 1], the crop
+
+    def paste(self, edited: Tensor) -> np.ndarray:
+        """The whole picture (H, W, 3) uint8 with an edited crop (3, S, S) in the face's place."""
+        return paste(self.picture, to_uint8(edited[None])[0], self.matrix)
+
+
+class FaceEditor:
+    """A trained method, and the crop and alignment it was trained with."""
+
+    def __init__(self, module: Any, config: dict[str, Any], device: str | torch.device = "cpu") -> None:
+        self.module = module.to(device).eval().requires_grad_(False)
+        self.device = torch.device(device)
+        self.size: int = config["data"]["image_size"]
+        self.align: str = config["data"]["align"]
+        # a new picture has no OpenFace CSV; dlib's landmarks of the eyes and the mouth give the same crop
+        method = config["data"]["landmarks"]
+        self._landmarks = landmark_finder("dlib" if method == "openface" else method)
+
+    @torch.inference_mode()
+    def edit(self, images: Tensor, au: Tensor) -> Tensor:
+        """Edit crops (B, 3, S, S) in [-1, 1] to AUs (B, 17) 0..5; the result is on the CPU."""
+        return self.module.edit(images.to(self.device), au.to(self.device, torch.float32)).float().cpu()
+
+    @torch.inference_mode()
+    def estimate_aus(self, images: Tensor) -> Tensor:
+        """The method's own opinion of the AUs (B, 17) 0..5 of crops (B, 3, S, S)."""
+        return self.module.estimate_aus(images.to(self.device)).float().cpu()
+
+    def cut(self, path: str | Path) -> Face:
+        """Find, align and crop the largest face of a picture file, as in training.
+
+        Raises:
+            UserError: the picture cannot be read, or no face is found in it.
+        """
+        try:
+            picture = read_picture(path)
+            landmarks = self._landmarks(picture, np.full((N_LANDMARKS, 2), np.nan, np.float32))
+        except UnreadablePicture as error:
+            raise UserError(f"{path}: {error}; give a picture in which a face is seen from the front") from None
+        matrix = alignment_matrix(landmarks, self.size, self.align)
+        face = torch.from_numpy(crop(picture, matrix, self.size)).permute(2, 0, 1)
+        return Face(picture, matrix, face.float() / 127.5 - 1)
+
+
+def load(run: str | Path | Run, checkpoint: str = "last", device: str | torch.device = "cpu") -> FaceEditor:
+    """A trained run's editor, with its averaged weights.
+
+    Args:
+        run: a run folder, or an experiment's name for its newest run.
+        checkpoint: "last", "best" or a file.
+
+    Raises:
+        UserError: no such run or checkpoint, or its method does not edit.
+    """
+    run = run if isinstance(run, Run) else find_run(str(run))
+    config = OmegaConf.to_container(OmegaConf.load(run.config))
+    assert isinstance(config, dict)
+    return FaceEditor(load_module(run, checkpoint), config, device)  # type: ignore[arg-type]
+
+
+def load_module(run: Run, checkpoint: str = "last") -> Any:
+    """The LightningModule of a run, from the plain containers of its checkpoint.
+
+    Raises:
+        UserError: the run's method does not edit faces.
+    """
+    config = OmegaConf.load(run.config)
+    name = config.method.name
+    method = METHODS[name][1]
+    if not hasattr(method, "edit"):
+        raise UserError(f"{run.folder} is a run of {name}, which does not edit faces")
+    saved = torch.load(run.checkpoint(checkpoint), map_location="cpu", weights_only=True)
+    parameters = saved["hyper_parameters"]
+    # the loss networks of training are not needed to edit, nor need their files be here
+    parameters["config"]["w_perceptual"] = parameters["config"]["w_perceptual"] * (
+        parameters["config"]["perceptual"] == "classifier"
+    )
+    module = method(**parameters)
+    module.load_state_dict(
+        {key: value for key, value in saved["state_dict"].items() if not key.startswith("perceptual.")}
+    )
+    return module
+
+
+def target_aus(source: Tensor, changes: Sequence[str]) -> Tensor:
+    """AUs (17,) of the source with ``["AU12=4", …]`` changed; raises UserError for what is no AU."""
+    target = source.clone()
+    try:
+        for index, value in parse_aus(changes).items():
+            target[index] = value
+    except ValueError as error:
+        raise UserError(f"--au: {error}") from None
+    return target
+
+
+def csv_aus(path: str | Path) -> Tensor:
+    """AUs (17,) of the most confident face of an OpenFace CSV.
+
+    Raises:
+        UserError: no CSV of OpenFace, or no valid row with AU intensities.
+    """
+    table = read_openface(Path(path))
+    rows = np.flatnonzero(table.valid & np.isfinite(table.au).all(1))
+    if not len(rows):
+        raise UserError(f"{path}: no row with 17 AU intensities and enough confidence; run OpenFace with -aus")
+    return torch.from_numpy(table.au[rows[np.argmax(table.confidence[rows])]].astype(np.float32))
+
+
+def edit_file(
+    run: str,
+    image: str,
+    out: str,
+    *,
+    aus: Sequence[str] = (),
+    like: str | None = None,
+    like_au: str | None = None,
+    image_au: str | None = None,
+    steps: int = 1,
+    paste_back: bool = False,
+    checkpoint: str = "last",
+) -> str:
+    """Edit the face of a picture file and write the result; gives one line on what was done.
+
+    The target is the source's AUs, or those of ``like`` / ``like_au``, with ``aus`` changed. AUs come from
+    an OpenFace CSV where one is given, else from the method's own classifier.
+
+    Args:
+        steps: pictures from the source's AUs to the target's (eq. 8); more than 1 makes a strip (.png, .jpg)
+            or an animation (.gif, .mp4).
+        paste_back: write the whole picture instead of the crop.
+
+    Raises:
+        UserError: nothing to change, or something that cannot be read.
+    """
+    if not (aus or like or like_au):
+        raise UserError("nothing to change: give --au AU12=4 AU25=2, or --like other.jpg, or --like-au other.csv")
+    if steps < 1:
+        raise UserError(f"--steps {steps}: must be 1 or more")
+    path = Path(out)
+    known = (".png", ".jpg", ".jpeg", *figures.ANIMATIONS)
+    if path.suffix.lower() not in known:
+        raise UserError(f"--out {out}: name a {', '.join(known)} file")
+    editor = load(run, checkpoint)
+    face = editor.cut(image)
+    source = csv_aus(image_au) if image_au else editor.estimate_aus(face.image[None])[0]
+    target = source
+    if like_au:
+        target = csv_aus(like_au)
+    elif like:
+        target = editor.estimate_aus(editor.cut(like).image[None])[0]
+    target = target_aus(target, aus)
+    assert len(target) == N_AUS
+
+    alphas = torch.linspace(0, 1, steps)[:, None] if steps > 1 else torch.ones(1, 1)
+    edited = editor.edit(face.image.expand(len(alphas), -1, -1, -1), torch.lerp(source, target, alphas))
+    frames = [face.paste(e) for e in edited] if paste_back else list(to_uint8(edited))
+    if path.suffix.lower() in figures.ANIMATIONS:
+        figures.save_animation(path, figures.there_and_back(frames))
+    elif steps == 1:
+        figures.save(path, frames[0])
+    else:
+        before = face.picture if paste_back else to_uint8(face.image[None])[0]
+        figures.save(path, np.concatenate(_same_height([before, *frames]), 1))
+    return f"{path}: {len(frames)} picture{'s' * (len(frames) > 1)} of {frames[0].shape[1]}x{frames[0].shape[0]}"
+
+
+def _same_height(pictures: list[np.ndarray]) -> list[np.ndarray]:
+    height = pictures[0].shape[0]
+    return [
+        p if p.shape[0] == height else cv2.resize(p, (round(p.shape[1] * height / p.shape[0]), height))
+        for p in pictures
+    ]

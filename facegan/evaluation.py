@@ -1,0 +1,64 @@
+"""A run through its paper's protocol: loads the run, its data and the judges, and calls the protocol."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from facegan.editing import load_module
+from facegan.experiment import ExperimentConfig, build_data, load_config
+from facegan.judges import Judges
+from facegan.protocols.eggan import Protocol, evaluate
+from facegan.runs import Run
+
+
+def evaluate_run(
+    run: Run, checkpoint: str = "last", overrides: Sequence[str] = (), targets: int = 1392
+) -> dict[str, Path]:
+    """Evaluate a run by EGGAN's protocol (4.2) and write tables and figures into its folder.
+
+    Args:
+        run: the run; its saved config says which data.
+        checkpoint: "last", "best" or a file.
+        overrides: config keys to change, such as ``data.root=…``.
+        targets: target pictures (4.2: 1,392, or as many as there are).
+
+    Returns:
+        What was written, by name.
+
+    Raises:
+        UserError: no such checkpoint, no data, no test people, or a judge's weights are missing.
+    """
+    config = load_config(str(run.config), overrides)
+    module = load_module(run, checkpoint)
+    device = torch.device("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
+    module = module.to(device).eval().requires_grad_(False)
+    data = build_data(config)
+    data.prepare_data()
+    data.setup()
+
+    def edit(images: Tensor, au: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return module.edit(images.to(device), au.to(device)).float()
+
+    out = run.evaluation
+    evaluate(
+        edit, data, Judges(device), out, method=_title(config), log=run.metrics, command=_command(run, checkpoint),
+        protocol=Protocol(targets=targets, progress=config.trainer.progress),
+    )  # fmt: skip
+    names = {
+        "grid": "grid.png", "interpolation": "interpolation.png", "AU table": "table1.md",
+        "identity table": "table2.md", "curves": "curves.png", "all figures": "evaluation.json",
+    }  # fmt: skip
+    return {key: out / name for key, name in names.items()}
+
+
+def _title(config: ExperimentConfig) -> str:
+    return f"{config.method.name.upper()} ({config.name})"
+
+
+def _command(run: Run, checkpoint: str) -> str:
+    extra = [] if checkpoint == "last" else ["--checkpoint", checkpoint]
+    return shlex.join(["facegan", "evaluate", f"{run.folder.parent.name}/{run.folder.name}", *extra])
