@@ -8,7 +8,7 @@ from facegan import report
     "measure, table", [("mse", report.EGGAN_TABLE1_MSE), ("pcc", report.EGGAN_TABLE1_PCC)]
 )
 def test_published_averages_are_the_mean_of_the_published_aus(measure, table):
-    """A digit copied wrongly would show: the paper's averages are plain means, cut or rounded to two places."""
+    """A digit copied wrongly would show: the paper's averages are plain means, to two places."""
     for name, values in table.items():
         printed = report.EGGAN_TABLE1_AVERAGE[name][measure == "pcc"]
         assert len(values) == 17

@@ -148,8 +148,8 @@ class JudgeAU(pl.LightningModule):
         self.export(path, training_note(data), measured)
         self.print(
             f"AU judge: PCC {measured['pcc_mean']:.3f}, worst {measured['pcc_worst']:.3f}, MSE "
-            f"{measured['mse_mean']:.3f} on {measured['pictures']:,} pictures of {measured['people']:,} people "
-            f"that it did not learn from; {path}"
+            f"{measured['mse_mean']:.3f} on {measured['pictures']:,} pictures of {measured['people']:,} "
+            f"people that it did not learn from; {path}"
         )
 
     @torch.no_grad()

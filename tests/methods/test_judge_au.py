@@ -47,8 +47,8 @@ class Bars(pl.LightningDataModule):
 
 def trainer(epochs, **options):
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    return pl.Trainer(max_epochs=epochs, accelerator="cpu", enable_checkpointing=False, num_sanity_val_steps=0,
-                      **quiet | options)  # fmt: skip
+    options |= {"accelerator": "cpu", "enable_checkpointing": False, "num_sanity_val_steps": 0}
+    return pl.Trainer(max_epochs=epochs, **quiet, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -94,8 +94,8 @@ def test_step_is_weighted_squared_error_that_spares_rare_aus():
     module.log = lambda *args, **options: None
     loss = module.training_step(batch)
     module.train()
-    error = (module.net(torch.nn.functional.interpolate(batch["image"], (128, 128), mode="bilinear", antialias=True))
-             - batch["au"]) ** 2  # fmt: skip
+    large = torch.nn.functional.interpolate(batch["image"], (128, 128), mode="bilinear", antialias=True)
+    error = (module.net(large) - batch["au"]) ** 2
     torch.testing.assert_close(loss, (error * module.weight).mean(), rtol=1e-4, atol=1e-5)
 
 

@@ -17,7 +17,7 @@ QUICK = Protocol(targets=40, batch_size=16, rows=2, steps=3, progress=False)
 
 
 def draw(au, person):
-    """Picture (3, 8, 8): AUs in the first plane, a code of the person in the second, a face mark in the third."""
+    """Picture (3, 8, 8): AUs in the first plane, the person's code in the second, a face mark last."""
     picture = torch.zeros(3, SIZE, SIZE)
     picture[0].view(-1)[:17] = torch.as_tensor(au) / 2.5 - 1
     code = np.random.default_rng(person).normal(0, 0.3, SIZE * SIZE).clip(-1, 1)
@@ -109,9 +109,11 @@ def test_a_perfect_edit_scores_perfectly_and_everything_is_written(tmp_path):
     written = json.loads((tmp_path / "evaluation.json").read_text())
     assert written["pairs"] == 40 and written["test_people"] == 3
     tables = (tmp_path / "table1.md").read_text() + (tmp_path / "table2.md").read_text()
-    for words in ("copy the source", "copy the target", "EGGAN (published, RaFD)", "generated (procedural head)",
-                  "reader of AUs", "reader of geometry", "reader of codes", "facegan evaluate eggan_demo",
-                  "97.04", "Real (test people)"):  # fmt: skip
+    for words in (
+        "copy the source", "copy the target", "EGGAN (published, RaFD)", "generated (procedural head)",
+        "reader of AUs", "reader of geometry", "reader of codes", "facegan evaluate eggan_demo", "97.04",
+        "Real (test people)",
+    ):  # fmt: skip
         assert words in tables, words
     for name in ("grid.png", "interpolation.png", "interpolation.gif"):
         assert Image.open(tmp_path / name).width > 200
