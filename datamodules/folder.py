@@ -140,13 +140,9 @@ def find_folder(root: Path, min_confidence: float) -> Found:
             except UnreadablePicture as error:
                 left_out.append((str(path), str(error)))
                 continue
+            identity = below[0] if below else path.stem
             for frame in range(frames):
-                rows.add(
-                    path.relative_to(base),
-                    frame,
-                    below[0] if below else path.stem,
-                    str(path.relative_to(base)),
-                )
+                rows.add(path.relative_to(root), frame, identity, path.relative_to(base).as_posix())
                 rows.label(table, frame)
     if not rows.paths:
         raise UserError(

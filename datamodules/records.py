@@ -22,8 +22,8 @@ _PER_FACE = {"au": N_AUS, "pose": 3, "landmarks": 2 * N_LANDMARKS}
 
 SCHEMA = pa.schema(
     [
-        ("root", _NAMES),  # folder that the path is below
-        ("path", pa.large_string()),  # picture or video, relative to the root
+        ("root", _NAMES),  # folder that the path is below, or a single video
+        ("path", pa.large_string()),  # picture or video, relative to the root; "." where that is a video
         ("frame", pa.int32()),  # place in the sequence from 0; of a video: which frame
         ("identity", _NAMES),
         ("expression", pa.int8()),  # index in faces.EXPRESSIONS, -1 unknown

@@ -14,7 +14,7 @@ ALIGNMENTS = ("similarity", "box")
 
 # Where the similarity crop puts the eyes' centres and the middle of the mouth's corners, as shares of its
 # side: the whole face from hairline to chin, with room for a dropped jaw.
-TEMPLATE = np.array([[0.35, 0.40], [0.65, 0.40], [0.50, 0.715]])
+TEMPLATE = np.array([[0.34, 0.385], [0.66, 0.385], [0.50, 0.72]])
 BOX_SCALE = 1.6  # ICface: the face's box enlarged 1.6 times
 
 
@@ -68,7 +68,7 @@ def transform_pose(pose: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def crop(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-    """Cut the crop (size, size, 3) uint8 out of a picture (H, W, 3) uint8, mirrored at the picture's edges.
+    """Cut the crop (size, size, 3) uint8 out of a picture (H, W, 3) uint8; edge pixels go on beyond its edge.
 
     Strong shrinking averages pixels first, so that large photographs do not alias.
     """
@@ -84,7 +84,7 @@ def crop(image: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
         matrix[:, 2] += matrix[:, :2] @ (offset + (reduction - 1) / 2)
         matrix[:, :2] *= reduction
     return cv2.warpAffine(
-        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
 
 

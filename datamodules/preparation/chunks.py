@@ -101,7 +101,7 @@ def chunk_rows(records: Records) -> list[np.ndarray]:
     videos: dict[str, list[int]] = {}
     pictures = []
     for row, path in enumerate(paths):
-        if is_video(Path(path)):
+        if path == "." or is_video(Path(path)):
             videos.setdefault(records.path(row), []).append(row)
         else:
             pictures.append(row)

@@ -196,7 +196,7 @@ def _assemble(found: Found, chunks: Chunks, out: Path, about: dict[str, Any]) ->
     A shard that stands is not written again, so this too can be killed and started again.
     """
     partial = chunks.folder
-    with open(partial.with_name(partial.name + ".lock"), "w") as lock:
+    with open(out.with_name(f".{out.name}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not partial.exists():  # another job of the same plan was faster
             return

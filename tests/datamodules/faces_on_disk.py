@@ -30,12 +30,18 @@ def landmarks(size: int = 120, turn: float = 0.0, shift: tuple[float, float] = (
     return (points @ np.array([[c, s], [-s, c]]) + 0.5) * size + shift
 
 
-def draw(points: np.ndarray, size: tuple[int, int] = (120, 120), tone: int = 180, noise: int = 0) -> np.ndarray:
+def draw(
+    points: np.ndarray, size: tuple[int, int] = (120, 120), tone: int = 180, noise: int = 0
+) -> np.ndarray:
     """The face of these landmarks, RGB (H, W, 3) uint8; size is (width, height)."""
     image = np.full((size[1], size[0], 3), (60, 90, 130), np.uint8)
     polygon = np.concatenate([points[:17], points[26:16:-1] - [0, 12]]).round().astype(np.int32)
     cv2.fillPoly(image, [polygon], (tone, tone - 40, tone - 70))
-    for part, colour in ((slice(36, 42), (250,) * 3), (slice(42, 48), (250,) * 3), (slice(48, 60), (170, 40, 60))):
+    for part, colour in (
+        (slice(36, 42), (250,) * 3),
+        (slice(42, 48), (250,) * 3),
+        (slice(48, 60), (170, 40, 60)),
+    ):
         cv2.fillPoly(image, [points[part].round().astype(np.int32)], colour)
     for part in (slice(17, 22), slice(22, 27), slice(27, 31)):
         cv2.polylines(image, [points[part].round().astype(np.int32)], False, (50, 30, 20), 2)
@@ -52,7 +58,9 @@ def aus(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0, 5, N_AUS).round(2)
 
 
-def csv_rows(points, au, pose=(0.1, -0.2, 0.05), *, lead=SEQUENCE, confidence=0.98, success=1) -> dict[str, list]:
+def csv_rows(
+    points, au, pose=(0.1, -0.2, 0.05), *, lead=SEQUENCE, confidence=0.98, success=1
+) -> dict[str, list]:
     """Columns of an OpenFace CSV for points (N, 68, 2) and au (N, 17)."""
     n = len(points)
     first = {
@@ -61,7 +69,9 @@ def csv_rows(points, au, pose=(0.1, -0.2, 0.05), *, lead=SEQUENCE, confidence=0.
     }  # fmt: skip
     columns = {name: list(first[name]) for name in lead}
     columns |= {f"pose_R{axis}": [value] * n for axis, value in zip("xyz", pose, strict=True)}
-    columns |= {f"{axis}_{i}": list(np.asarray(points)[:, i, k]) for k, axis in enumerate("xy") for i in range(68)}
+    columns |= {
+        f"{axis}_{i}": list(np.asarray(points)[:, i, k]) for k, axis in enumerate("xy") for i in range(68)
+    }
     columns |= {name: list(np.asarray(au)[:, k]) for k, name in enumerate(AU_COLUMNS)}
     columns |= {f"{name}_c": [1.0] * n for name in (*AU_NAMES[:-1], "AU28", "AU45")}
     return columns
@@ -69,13 +79,16 @@ def csv_rows(points, au, pose=(0.1, -0.2, 0.05), *, lead=SEQUENCE, confidence=0.
 
 def write_csv(path: Path, columns: dict[str, list], separator: str = ", ") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [separator.join(columns), *(separator.join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    lines = [
+        separator.join(columns),
+        *(separator.join(map(str, row)) for row in zip(*columns.values(), strict=True)),
+    ]
     path.write_text("\n".join(lines) + "\n")
     return path
 
 
 def write_people(root: Path, people: int = 4, pictures: int = 5, size: int = 120, first: int = 0) -> Path:
-    """The ``folder`` layout: ``p000000/000001.png …`` with ``p000000.csv`` beside the folder, ``labels.csv``."""
+    """The ``folder`` layout: ``p000000/000001.png …``, ``p000000.csv`` beside the folder, ``labels.csv``."""
     labels = ["image,identity,expression"]
     for person in range(first, first + people):
         name = f"p{person:06d}"

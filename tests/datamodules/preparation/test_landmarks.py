@@ -1,0 +1,95 @@
+import importlib.metadata
+import os
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from faces_on_disk import landmarks
+
+from datamodules.preparation.landmarks import FaceAlignmentLandmarks, finder_version, landmark_finder
+from datamodules.preparation.pictures import UnreadablePicture, read_picture
+from facegan.config import UserError
+
+NONE = np.full((68, 2), np.nan, np.float32)
+BLACK = np.zeros((100, 100, 3), np.uint8)
+
+
+def test_the_version_is_part_of_the_name():
+    assert finder_version("openface") == "openface"
+    assert finder_version("face_alignment").split() == [
+        "face_alignment",
+        importlib.metadata.version("face-alignment"),
+    ]
+    with pytest.raises(UserError, match="dlib, face_alignment, openface"):
+        finder_version("mtcnn")
+
+
+def test_openface_gives_what_the_csv_says_or_a_reason():
+    finder = landmark_finder("openface")
+    known = landmarks().astype(np.float32)
+    np.testing.assert_array_equal(finder(BLACK, known), known)
+    with pytest.raises(UnreadablePicture, match="CSV"):
+        finder(BLACK, NONE)
+
+
+def test_dlib_says_when_there_is_no_face():
+    pytest.importorskip("dlib")
+    finder = landmark_finder("dlib")
+    for image in (BLACK, np.zeros((1, 1, 3), np.uint8)):
+        with pytest.raises(UnreadablePicture, match=r"no face|too small"):
+            finder(image, NONE)
+
+
+def test_dlib_missing_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    with pytest.raises(UserError, match=r"facegan\[dlib\]"):
+        landmark_finder("dlib")
+
+
+def fake_face_alignment(answer, error=None):
+    class FaceAlignment:
+        def __init__(self, kind, device, flip_input):
+            assert (kind, device, flip_input) == ("2d", "cpu", False)
+            if error:
+                raise error
+
+        def get_landmarks_from_image(self, image):
+            return answer
+
+    return types.SimpleNamespace(FaceAlignment=FaceAlignment, LandmarksType=types.SimpleNamespace(TWO_D="2d"))
+
+
+def test_face_alignment_takes_the_largest_face(monkeypatch):
+    small, large = landmarks(50), landmarks(90)
+    monkeypatch.setitem(sys.modules, "face_alignment", fake_face_alignment([small, large]))
+    np.testing.assert_allclose(landmark_finder("face_alignment")(BLACK, NONE), large, atol=1e-4)
+
+
+@pytest.mark.parametrize("answer", [None, []])
+def test_face_alignment_says_when_there_is_no_face(monkeypatch, answer):
+    monkeypatch.setitem(sys.modules, "face_alignment", fake_face_alignment(answer))
+    with pytest.raises(UnreadablePicture, match="face-alignment"):
+        FaceAlignmentLandmarks()(BLACK, NONE)
+
+
+def test_face_alignment_without_network_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "face_alignment", fake_face_alignment(None, OSError("no route")))
+    with pytest.raises(UserError, match=r"data\.landmarks=dlib"):
+        FaceAlignmentLandmarks()
+
+
+@pytest.mark.skipif("FACEGAN_REAL_DATA" not in os.environ, reason="FACEGAN_REAL_DATA is not set")
+def test_dlib_on_photographs_agrees_with_openface():
+    pytest.importorskip("dlib")
+    from datamodules.preparation.openface import read_openface
+    from datamodules.preparation.pictures import read_frames
+
+    clip = Path(os.environ["FACEGAN_REAL_DATA"]) / "clip"
+    table = read_openface(clip / "00116.csv")
+    finder = landmark_finder("dlib")
+    for number, image in read_frames(clip / "00116.mp4", np.array([0, 200, 400])):
+        difference = np.linalg.norm(finder(image, NONE) - table.landmarks[number], axis=1)
+        assert np.median(difference) < 5  # of 224 pixels
+    assert read_picture(clip / "source.png").shape == (128, 128, 3)

@@ -1,0 +1,180 @@
+"""Batches through Lightning: resume, ranks, mirroring, pairs."""
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from faces_on_disk import write_people
+
+from datamodules.folder import Folder, FolderConfig
+from facegan.faces import LANDMARK_MIRROR
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return write_people(tmp_path_factory.mktemp("raw"), people=6, pictures=5)
+
+
+@pytest.fixture
+def module(root, tmp_path):
+    def build(**options) -> Folder:
+        options = {"batch_size": 4, "val_fraction": 0.0, "test_fraction": 0.17} | options
+        dm = Folder(
+            FolderConfig(
+                root=str(root), landmarks="openface", image_size=32,
+                store=str(tmp_path / "store"), prepare_workers=1, **options,
+            )
+        )  # fmt: skip
+        return dm
+
+    return build
+
+
+class Recorder(pl.LightningModule):
+    """Writes down what it is given; stops itself by an error after ``die_after`` batches."""
+
+    def __init__(self, die_after: int | None = None):
+        super().__init__()
+        self.automatic_optimization = False
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.batches_seen = 0
+        self.die_after = die_after
+        self.seen: list[tuple] = []
+
+    def training_step(self, batch, batch_idx):
+        if self.batches_seen == self.die_after:
+            raise KeyboardInterrupt
+        assert (
+            batch["image"].dtype == torch.float32 and -1 <= batch["image"].min() < batch["image"].max() <= 1
+        )
+        self.seen.append((self.current_epoch, batch["index"].tolist(), batch["target_au"].sum().item()))
+        self.batches_seen += 1
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["batches_seen"] = self.batches_seen
+
+    def on_load_checkpoint(self, checkpoint):
+        self.batches_seen = checkpoint["batches_seen"]
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def fit(model, data, tmp_path, ckpt=None, **options):
+    trainer = pl.Trainer(
+        max_epochs=3, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
+        use_distributed_sampler=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path, **options,
+    )  # fmt: skip
+    trainer.fit(model, datamodule=data, ckpt_path=ckpt)
+    return trainer
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("stop", [2, 6])
+def test_a_resumed_run_sees_the_batches_that_the_first_would_have_seen(module, tmp_path, workers, stop):
+    whole = Recorder()
+    fit(whole, module(), tmp_path)
+    assert len(whole.seen) == 18 and [epoch for epoch, *_ in whole.seen] == [0] * 6 + [1] * 6 + [2] * 6
+
+    class Save(pl.Callback):
+        def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+            if model.batches_seen == stop and stop % 6:
+                trainer.save_checkpoint(tmp_path / "a.ckpt")
+
+        def on_train_epoch_end(self, trainer, model):
+            if model.batches_seen == stop:
+                trainer.save_checkpoint(tmp_path / "a.ckpt")
+
+    first = Recorder(die_after=stop + 1)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        fit(first, module(num_workers=workers), tmp_path, callbacks=[Save()])
+    second = Recorder()
+    fit(second, module(num_workers=workers), tmp_path, ckpt=tmp_path / "a.ckpt")
+    assert first.seen[:stop] + second.seen == whole.seen
+
+
+def test_loader_has_an_epochs_length_wherever_it_starts(module):
+    dm = module()
+    dm.setup()
+    dm._batches_seen = lambda: 4
+    assert len(dm.train_dataloader()) == 6 and len(list(dm.train_dataloader())) == 6
+
+
+def test_batch_keys_ranges_and_labels(module):
+    dm = module()
+    dm.setup()
+    batch = next(iter(dm.train_dataloader()))
+    assert {key: tuple(value.shape[1:]) for key, value in batch.items()} == {
+        "image": (3, 32, 32), "au": (17,), "target_au": (17,), "pose": (3,), "landmarks": (68, 2),
+        "expression": (), "identity": (), "index": (),
+    }  # fmt: skip
+    assert {len(value) for value in batch.values()} == {4} and batch["image"].dtype == torch.uint8
+    assert {batch[key].dtype for key in ("expression", "identity", "index")} == {torch.int64}
+    assert {batch[key].dtype for key in ("au", "target_au", "pose", "landmarks")} == {torch.float32}
+    records = dm.train.store.records
+    rows = batch["index"].numpy()
+    names = [records.names("identity")[code] for code in records.codes("identity")[rows]]
+    assert [dm.identities[i] for i in batch["identity"].tolist()] == names
+    np.testing.assert_array_equal(batch["au"], records.au[rows])
+    train = {tuple(row) for row in dm.train.au.tolist()}
+    assert all(tuple(row) in train for row in batch["target_au"].tolist())
+    assert max(len({tuple(r) for r in b["target_au"].tolist()}) for b in dm.train_dataloader()) > 1
+    floats = dm.on_after_batch_transfer(dict(batch), 0)["image"]
+    assert floats.is_contiguous() and torch.equal(
+        ((floats + 1) * 127.5).round().to(torch.uint8), batch["image"]
+    )
+
+
+def test_batch_by_index_is_the_plain_picture(module):
+    dm = module(flip=1.0)
+    dm.setup()
+    batch = dm.test.batch([2, 0])
+    images = dm.test.store.images(dm.test.rows[[2, 0]])
+    assert torch.equal(((batch["image"] + 1) * 127.5).round().to(torch.uint8), images.permute(0, 3, 1, 2))
+    assert "target_au" not in batch and batch["identity"].tolist() == [0, 0]
+
+
+def test_flips_follow_the_place_not_the_process_and_turn_everything(module):
+    plain, flipped, half = module(), module(flip=1.0), module(flip=0.5)
+    for dm in (plain, flipped, half):
+        dm.setup()
+    items = [(0, i) for i in range(20)]
+    a, b, c = (dm.train.__getitems__(items) for dm in (plain, flipped, half))
+    assert torch.equal(b["image"], a["image"].flip(3))
+    assert torch.equal(b["pose"], a["pose"] * torch.tensor([1.0, -1, -1]))
+    torch.testing.assert_close(b["landmarks"][..., 1], a["landmarks"][:, LANDMARK_MIRROR][..., 1])
+    turned = (c["image"] != a["image"]).flatten(1).any(1)
+    assert 4 <= int(turned.sum()) <= 16
+    later = half.train.__getitems__([(1, i) for i in range(20)])
+    assert not torch.equal(later["image"], c["image"])
+    one = torch.cat([half.train[item]["image"] for item in items])
+    assert torch.equal(one, c["image"])
+    assert torch.equal(
+        half.val.__getitems__(items)["image"], a["image"][:20]
+    )  # nothing is turned in validation
+
+
+def test_pairs_carry_all_keys_twice(module):
+    dm = module(pairing="cross_identity", cross_probability=1.0)
+    dm.setup()
+    batch = next(iter(dm.train_dataloader()))
+    single = {"image", "au", "pose", "expression", "identity", "landmarks", "index"}
+    assert set(batch) == {f"{side}_{key}" for side in ("source", "target") for key in single}
+    assert (batch["source_identity"] != batch["target_identity"]).all()
+    floats = dm.on_after_batch_transfer(batch, 0)
+    assert floats["target_image"].dtype == floats["source_image"].dtype == torch.float32
+    dm = module(pairing="same_identity")
+    dm.setup()
+    batch = next(iter(dm.train_dataloader()))
+    assert torch.equal(batch["source_identity"], batch["target_identity"])
+    assert (batch["source_index"] != batch["target_index"]).all()
+    assert "same_identity" in dm.describe()
+
+
+def test_validation_and_test_are_the_same_every_time(module):
+    dm = module()
+    dm.setup()
+    for loader in (dm.val_dataloader, dm.test_dataloader):
+        first, second = list(loader()), list(loader())
+        assert all(torch.equal(a[key], b[key]) for a, b in zip(first, second, strict=True) for key in a)
+    assert sum(len(batch["index"]) for batch in dm.test_dataloader()) == len(dm.test) == 5
