@@ -6,6 +6,7 @@ A data set adds how its raw pictures are found (``find``) and who is tested on (
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from datamodules.dataset import Batch, FaceDataset, to_float
@@ -22,7 +24,7 @@ from datamodules.preparation.prepare import Prepared, prepare
 from datamodules.records import Found, Records
 from datamodules.sampling import EpochBatchSampler, InOrderBatchSampler
 from datamodules.splits import Split, sample
-from datamodules.store import Store
+from datamodules.store import Store, read_meta
 from facegan.config import PrepareConfig, UserError, data_home
 
 
@@ -96,14 +98,25 @@ class FaceDataModule(pl.LightningDataModule):
         )  # fmt: skip
 
     def prepare_data(self) -> None:
-        """Prepare where the store is missing or the raw data has changed since; only rank 0 does."""
-        path = self.store_path()
-        if (path / "store.json").exists():
-            made_from = Store(path).meta.get("source")
-            if not any(root.exists() for root in self.roots()) or made_from == fingerprint(self.roots()):
+        """Prepare where the store is missing or the raw data has changed; other ranks wait for rank 0."""
+        while not self._is_prepared():
+            if getattr(rank_zero_only, "rank", 0) == 0:
+                if (self.store_path() / "store.json").exists():
+                    print(
+                        f"{self.config.name}: the raw data has changed since it was prepared; preparing again"
+                    )
+                print(self.prepare().summary())
                 return
-            print(f"{self.config.name}: the raw data has changed since it was prepared; preparing again")
-        print(self.prepare().summary())
+            time.sleep(1)
+
+    def _is_prepared(self) -> bool:
+        """Whether there is a store, made from the raw data as it is now (or as it was, where it is gone)."""
+        path = self.store_path()
+        if not (path / "store.json").exists():
+            return False
+        return not any(root.exists() for root in self.roots()) or read_meta(path).get(
+            "source"
+        ) == fingerprint(self.roots())
 
     # Store -> batches
 
@@ -159,7 +172,7 @@ class FaceDataModule(pl.LightningDataModule):
         """One paragraph: what pictures are used, of whom, real or generated."""
         kind = f"generated faces (head {self.generated})" if self.generated else "photographs"
         parts = ", ".join(
-            f"{len(part):,} {name} pictures of {len(part.identities):,} people"
+            f"{len(part):,} {name} pictures of {_people(len(part.identities))}"
             for name, part in (("training", self.train), ("validation", self.val), ("test", self.test))
         )
         text = f"{self.config.name}: {kind}, {self.config.image_size} px, {self.config.align} crop; {parts}."
@@ -209,6 +222,10 @@ class FaceDataModule(pl.LightningDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Pictures to float [-1, 1], on the device."""
         return {key: to_float(value) if key.endswith("image") else value for key, value in batch.items()}
+
+
+def _people(n: int) -> str:
+    return f"{n:,} {'person' if n == 1 else 'people'}"
 
 
 def _collated(batch: Any) -> Any:

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,23 +87,51 @@ def prepare(
         raise UserError(f"there is nothing to prepare.\n{found.summary()}")
     version = finder_version(config.landmarks)
     plan = _plan(found.records, config, version, meta or {})
-    if (out / "store.json").exists():
-        store = Store(out)
-        if store.meta["plan"] == plan:
-            return Prepared(store, len(store), _reasons(out))
-    finder_of(config.landmarks)  # a missing library is one clear error here, not one in each worker
-    chunks = Chunks(found.records, config, _open_partial(out.with_name(out.name + ".partial"), plan))
-    share = range(number - 1, len(chunks), of)
-    mine = [i for i in share if not chunks.is_done(i)]
-    if workers is None:
-        workers = 1 if config.landmarks == "face_alignment" else len(os.sched_getaffinity(0))
-    columns = (TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, disable=not progress, console=Console(stderr=True)) as bar:
-        total, to_do = (sum(len(chunks.rows[i]) for i in some) for some in (share, mine))
-        task = bar.add_task("", total=total, completed=total - to_do)
-        for done in _work_off(chunks, mine, min(workers, len(mine))):
-            bar.advance(task, done)
+    about = {
+        "format": FORMAT, "image_size": config.image_size, "landmarks": version, "align": config.align,
+        "generated": found.generated, "plan": plan, **(meta or {}),
+    }  # fmt: skip
+    # Ranks of one training may all ask for the same share: the first does it, the others find it done.
+    with _lock(out, f"{number}-{of}"):
+        if (done := _finished(out, plan)) is not None:
+            return done
+        finder_of(config.landmarks)  # a missing library is one clear error here, not one in each worker
+        chunks = Chunks(found.records, config, _open_partial(out.with_name(out.name + ".partial"), plan))
+        share = range(number - 1, len(chunks), of)
+        mine = [i for i in share if not chunks.is_done(i)]
+        if workers is None:
+            workers = 1 if config.landmarks == "face_alignment" else len(os.sched_getaffinity(0))
+        columns = (TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, disable=not progress, console=Console(stderr=True)) as bar:
+            total, to_do = (sum(len(chunks.rows[i]) for i in some) for some in (share, mine))
+            task = bar.add_task("", total=total, completed=total - to_do)
+            for pictures in _work_off(chunks, mine, min(workers, len(mine))):
+                bar.advance(task, pictures)
+        with _lock(out, "store"):
+            return _finished(out, plan) or _finish(found, chunks, out, about)
 
+
+@contextmanager
+def _lock(out: Path, name: str) -> Iterator[None]:
+    """Hold a lock beside a store against other processes."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with open(out.with_name(f".{out.name}.{name}.lock"), "w") as file:
+        # Some cluster file systems know no locks: work is then done twice at worst, files appear by renaming.
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _finished(out: Path, plan: str) -> Prepared | None:
+    """The store, if it is there and of this plan."""
+    if not (out / "store.json").exists() or (store := Store(out)).meta["plan"] != plan:
+        return None
+    with open(out / "left_out.csv", newline="") as file:
+        return Prepared(store, len(store), Counter(row["reason"] for row in csv.DictReader(file)))
+
+
+def _finish(found: Found, chunks: Chunks, out: Path, about: dict[str, Any]) -> Prepared:
+    """Count what is done, and put the store together if that is all."""
     kept, reasons = 0, Counter(reason for _, reason in found.left_out)
     finished = [i for i in range(len(chunks)) if chunks.is_done(i)]
     for i in finished:
@@ -118,10 +147,6 @@ def prepare(
             f"no face could be prepared from {len(found.records):,} pictures ({most}); "
             "try another data.landmarks (dlib, face_alignment, openface)"
         )
-    about = {
-        "format": FORMAT, "image_size": config.image_size, "landmarks": version, "align": config.align,
-        "generated": found.generated, "plan": plan, **(meta or {}),
-    }  # fmt: skip
     _assemble(found, chunks, out, about)
     return Prepared(Store(out), kept, reasons)
 
@@ -148,11 +173,6 @@ def _open_partial(partial: Path, plan: str) -> Path:
     with replacing(note) as temporary:
         temporary.write_text(json.dumps(plan))
     return partial
-
-
-def _reasons(store: Path) -> Counter[str]:
-    with open(store / "left_out.csv", newline="") as file:
-        return Counter(row["reason"] for row in csv.DictReader(file))
 
 
 _chunks: Chunks  # of a worker process
@@ -196,36 +216,30 @@ def _assemble(found: Found, chunks: Chunks, out: Path, about: dict[str, Any]) ->
     A shard that stands is not written again, so this too can be killed and started again.
     """
     partial = chunks.folder
-    with open(out.with_name(f".{out.name}.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not partial.exists():  # another job of the same plan was faster
-            return
-        parts = [dict(np.load(chunks.path(i))) for i in range(len(chunks))]
-        names = _write_shards(chunks, [len(part["rows"]) for part in parts])
-        np.save(partial / "landmarks.npy", np.concatenate([part["landmarks"] for part in parts]))
-        rows, pose = (np.concatenate([part[key] for part in parts]) for key in ("rows", "pose"))
-        found.records.without_landmarks().select(rows).replace(pose=pose).write(partial / "records.arrow")
-        with open(partial / "left_out.csv", "w", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(["path", "frame", "reason"])
-            table.writerows((path, "", reason) for path, reason in found.left_out)
-            frames = found.records.numbers("frame")
-            for part in parts:
-                for row, reason in zip(part["left"].tolist(), part["reasons"].tolist(), strict=True):
-                    table.writerow((found.records.path(row), frames[row], reason))
-        (partial / "store.json").write_text(
-            json.dumps({**about, "shards": names, "faces": len(rows)}, indent=2)
-        )
-        if out.exists():
-            old = out.with_name(out.name + ".old")
-            shutil.rmtree(old, ignore_errors=True)
-            out.rename(old)
-            partial.rename(out)
-            shutil.rmtree(old)
-        else:
-            partial.rename(out)
-        for path in (*out.glob("*.npz"), *out.glob(".*"), out / "plan.json"):
-            path.unlink(missing_ok=True)
+    parts = [dict(np.load(chunks.path(i))) for i in range(len(chunks))]
+    names = _write_shards(chunks, [len(part["rows"]) for part in parts])
+    np.save(partial / "landmarks.npy", np.concatenate([part["landmarks"] for part in parts]))
+    rows, pose = (np.concatenate([part[key] for part in parts]) for key in ("rows", "pose"))
+    found.records.without_landmarks().select(rows).replace(pose=pose).write(partial / "records.arrow")
+    with open(partial / "left_out.csv", "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "frame", "reason"])
+        table.writerows((path, "", reason) for path, reason in found.left_out)
+        frames = found.records.numbers("frame")
+        for part in parts:
+            for row, reason in zip(part["left"].tolist(), part["reasons"].tolist(), strict=True):
+                table.writerow((found.records.path(row), frames[row], reason))
+    (partial / "store.json").write_text(json.dumps({**about, "shards": names, "faces": len(rows)}, indent=2))
+    if out.exists():
+        old = out.with_name(out.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        out.rename(old)
+        partial.rename(out)
+        shutil.rmtree(old)
+    else:
+        partial.rename(out)
+    for path in (*out.glob("*.npz"), *out.glob(".*"), out / "plan.json"):
+        path.unlink(missing_ok=True)
 
 
 def _write_shards(chunks: Chunks, sizes: list[int]) -> list[str]:

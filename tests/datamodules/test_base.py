@@ -63,7 +63,8 @@ class Recorder(pl.LightningModule):
 def fit(model, data, tmp_path, ckpt=None, **options):
     trainer = pl.Trainer(
         max_epochs=3, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
-        use_distributed_sampler=False, enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path, **options,
+        use_distributed_sampler=False, enable_progress_bar=False, enable_model_summary=False,
+        default_root_dir=tmp_path, **options,
     )  # fmt: skip
     trainer.fit(model, datamodule=data, ckpt_path=ckpt)
     return trainer

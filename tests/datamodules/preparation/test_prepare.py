@@ -1,5 +1,6 @@
 import csv
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -116,6 +117,18 @@ def test_shares_of_cluster_jobs_in_any_order_make_one_store(tmp_path, small_chun
     assert again.kept == 20
     with pytest.raises(UserError, match="1 to n"):
         run(root, tmp_path / "store", shard=(4, 3))
+
+
+def test_ranks_that_ask_for_the_same_at_once_do_it_once(tmp_path, small_chunks, monkeypatch):
+    root = write_people(tmp_path / "raw", people=3, pictures=5)
+    reads: list[str] = []
+    read = chunks_module.read_picture
+    monkeypatch.setattr(chunks_module, "read_picture", lambda path: reads.append(path) or read(path))
+    with ThreadPoolExecutor(3) as pool:
+        done = [future.result() for future in [pool.submit(run, root, tmp_path / "store") for _ in range(3)]]
+    assert len(reads) == 15
+    for prepared in done:
+        same(contents(prepared.store), contents(done[0].store))
 
 
 def test_a_finished_store_is_taken_as_it_is_and_replaced_when_the_data_changes(tmp_path):
