@@ -204,3 +204,46 @@ def test_judges_share_one_finder_and_load_when_asked(au_weights, lightcnn_weight
     assert [judge.name for judge in judges.identity] == ["LightCNN", "dlib"]
     assert judges.au(torch.zeros(1, 3, 32, 32)).shape == (1, 17)
     assert len(GEOMETRY) == 4
+
+
+@pytest.fixture(scope="module")
+def generated_faces():
+    """One person with the mouth shut and open, at 128 pixels: pictures and their exact landmarks."""
+    from datamodules.generated.head import load_head
+    from datamodules.generated.person import Person
+    from datamodules.generated.render import embody, render, studio
+    from facegan.faces import AUS
+
+    head = load_head("procedural")
+    body = embody(head, Person.draw(head, 500003))
+    pictures = []
+    for opening in (0, 4):
+        au = np.zeros(17, np.float32)
+        au[[AUS.index(25), AUS.index(26)]] = opening
+        pictures.append(render(body, studio(au), 128))
+    images = torch.from_numpy(np.stack([p.image for p in pictures])).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return images, np.stack([p.landmarks for p in pictures])
+
+
+@pytest.mark.parametrize("size", [128, 64])
+def test_finder_gives_landmarks_in_pixels_of_the_picture_it_got(generated_faces, size):
+    pytest.importorskip("dlib")
+    images, truth = generated_faces
+    images = torch.nn.functional.interpolate(images, (size, size), mode="area")
+    found = FaceFinder()(images).numpy()
+    expected = (truth + 0.5) * size / 128 - 0.5
+    eyes = np.linalg.norm(expected[0, 36:42].mean(0) - expected[0, 42:48].mean(0))
+    error = np.linalg.norm(found - expected, axis=-1)[:, 17:].mean() / eyes
+    assert error < 0.12, f"{error:.3f} of the distance between the eyes"
+    shut, opened = LandmarkGeometry()(images)
+    assert opened[0] > shut[0] + 0.1, "the mouth opening of pictures"
+
+
+def test_dlib_knows_a_person_again_at_half_the_size(generated_faces):
+    pytest.importorskip("dlib")
+    images, _ = generated_faces
+    judge = DlibJudge()
+    whole = judge(images)
+    half = judge(torch.nn.functional.interpolate(images, (64, 64), mode="area"))
+    assert whole.shape == (2, 128)
+    assert (similarity(whole, half) > 0.97).all()

@@ -17,6 +17,7 @@ from rich.progress import track
 from torch import Tensor
 
 from facegan import figures, report
+from facegan.config import UserError
 from facegan.faces import AU_NAMES, EXPRESSIONS, prototype
 from facegan.judges import GEOMETRY, IdentityJudge, Judges, similarity, to_uint8
 from facegan.metrics import Acceptance, Agreement, Verification
@@ -65,9 +66,19 @@ def _by_person(part: Any) -> list[np.ndarray]:
 
 
 def choose_pairs(data: Any, targets: int = 1392, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The pair list (E15): indices (P,) of sources in the test split and (P,) of targets in training."""
+    """The pair list (E15): indices (P,) of sources in the test split and (P,) of targets in training.
+
+    Raises:
+        UserError: there are no test pictures, or no training pictures with AUs.
+    """
     rng = np.random.default_rng(seed)
     known = np.flatnonzero(np.isfinite(data.train.au).all(1))
+    if not len(data.test.au) or not len(known):
+        raise UserError(
+            f"EGGAN's evaluation needs test people and training pictures with AUs; found {len(data.test.au):,} "
+            f"test pictures and {len(known):,} training pictures with AUs. Hold people out, as in "
+            f"data.test_fraction=0.1, or give data.test_roots"
+        )
     chosen = rng.permutation(known)[:targets]
     sources = rng.permutation(choose_sources(data.test))
     return sources[np.arange(len(chosen)) % len(sources)], chosen

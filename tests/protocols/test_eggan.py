@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from facegan.config import UserError
 from facegan.faces import AUS
 from facegan.protocols.eggan import Protocol, choose_pairs, choose_sources, evaluate
 
@@ -187,6 +188,13 @@ def test_targets_have_known_aus():
     everything = data()
     everything.train.au[::2] = np.nan
     assert (choose_pairs(everything, 1392)[1] % 2 == 1).all()
+
+
+def test_no_test_people_is_said_in_words():
+    everything = data()
+    everything.test = Split(0, 0, 1)
+    with pytest.raises(UserError, match="0 test pictures"):
+        choose_pairs(everything)
 
 
 def test_source_is_neutral_then_frontal():
