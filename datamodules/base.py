@@ -40,6 +40,7 @@ class DataConfig(PrepareConfig):
     pairing: str = "single"  # single | same_identity | cross_identity | same_track
     cross_probability: float = 0.5  # pairing=cross_identity: share of pairs of two people
     flip: float = 0.0  # probability of mirroring a picture; EGGAN: none
+    jitter: float = 0.0  # strength of random brightness, contrast and saturation, 0 to 1; EGGAN: none
     needs_au: bool = True  # leave out pictures without AU intensities
     min_confidence: float = 0.7  # of OpenFace; below it a face counts as not tracked
     num_workers: int = 0  # a batch is one memory copy: workers would only hand it on
@@ -103,7 +104,7 @@ class FaceDataModule(pl.LightningDataModule):
             if getattr(rank_zero_only, "rank", 0) == 0:
                 if (self.store_path() / "store.json").exists():
                     print(
-                        f"{self.config.name}: the raw data has changed since it was prepared; preparing again"
+                        f"{self.config.name}: the raw data has changed since it was prepared; looking again"
                     )
                 print(self.prepare().summary())
                 return
@@ -147,7 +148,9 @@ class FaceDataModule(pl.LightningDataModule):
             "pairing": self.config.pairing, "cross_probability": self.config.cross_probability,
             "seed": self.config.seed,
         }  # fmt: skip
-        self.train = FaceDataset(store, train, target_au, flip=self.config.flip, **options)
+        self.train = FaceDataset(
+            store, train, target_au, flip=self.config.flip, jitter=self.config.jitter, **options
+        )
         self.val = FaceDataset(store, val, target_au, **options)
         self.test = FaceDataset(store, test, target_au, **options)
         self.val_seen = bool(np.isin(self.val.rows, self.train.rows).all())

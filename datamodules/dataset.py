@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datamodules.draws import FLIP, uniform
+from datamodules.draws import AUGMENT, FLIP, uniform
 from datamodules.pairing import partners, target_rows
 from datamodules.records import Records
 from datamodules.store import Store
-from datamodules.transforms import mirror
+from datamodules.transforms import ColourJitter, mirror
 
 Batch = dict[str, Tensor]
 
@@ -27,6 +27,7 @@ class FaceDataset(Dataset[Batch]):
         pairing: "single", "same_identity", "cross_identity" or "same_track", see ``pairing.py``.
         cross_probability: for "cross_identity", the share of pairs of two different people.
         flip: probability of mirroring a picture.
+        jitter: strength of random brightness, contrast and saturation, 0 to 1.
         seed: of all draws.
 
     A batch holds, for B pictures of side S: ``image`` (B, 3, S, S) uint8, ``au`` (B, 17) 0..5 (NaN unknown),
@@ -45,12 +46,14 @@ class FaceDataset(Dataset[Batch]):
         pairing: str = "single",
         cross_probability: float = 0.0,
         flip: float = 0.0,
+        jitter: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.store = store
         self.rows = rows.astype(np.int64)
         self.target_au = target_au
         self.flip = flip
+        self._jitter = ColourJitter(jitter) if jitter > 0 else None
         self.seed = seed
         self.cross_probability = cross_probability if pairing == "cross_identity" else 0.0
         records = store.records
@@ -103,6 +106,8 @@ class FaceDataset(Dataset[Batch]):
         landmarks, pose = self.store.landmarks[rows], self.store.records.pose[rows]
         if augment and self.flip > 0:
             mirror(images, landmarks, pose, uniform(self.seed, FLIP, epoch, index)[:, 0] < self.flip)
+        if augment and self._jitter is not None:
+            self._jitter(images, uniform(self.seed, AUGMENT, epoch, index)[:, 0])
         return {
             "image": images.permute(0, 3, 1, 2),
             "au": torch.from_numpy(self.store.records.au[rows]),

@@ -1,4 +1,9 @@
-"""Augmentation of whole batches, drawn from (seed, epoch, index) by the data set."""
+"""Augmentation of whole batches, drawn from (seed, epoch, index) by the data set.
+
+Only this module knows albumentations.
+"""
+
+import os
 
 import numpy as np
 import torch
@@ -20,3 +25,26 @@ def mirror(images: torch.Tensor, landmarks: np.ndarray, pose: np.ndarray, which:
     mirrored[..., 0] = images.shape[2] - 1 - mirrored[..., 0]
     landmarks[which] = mirrored
     pose[which] = mirror_pose(pose[which])
+
+
+class ColourJitter:
+    """Brightness, contrast and saturation of each picture times a factor in [1 - strength, 1 + strength]."""
+
+    def __init__(self, strength: float) -> None:
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the network for news
+        import albumentations
+
+        limits = (max(0.0, 1 - strength), 1 + strength)
+        self._jitter = albumentations.Compose(
+            [
+                albumentations.ColorJitter(
+                    brightness=limits, contrast=limits, saturation=limits, hue=(0, 0), p=1
+                )
+            ]
+        )
+
+    def __call__(self, images: torch.Tensor, draws: np.ndarray) -> None:
+        """Change pictures (B, S, S, 3) uint8 in place; ``draws`` (B,) in [0, 1) decides how."""
+        for image, draw in zip(images.numpy(), draws.tolist(), strict=True):
+            self._jitter.set_random_seed(int(draw * 2**32))
+            image[:] = self._jitter(image=image)["image"]

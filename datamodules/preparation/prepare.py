@@ -72,7 +72,7 @@ def prepare(
         found: the raw pictures; what was left out already goes into the store's report too.
         config: size, landmarks and alignment of the crops.
         out: folder of the store; one of another plan is replaced when the new one is complete.
-        meta: what else ``store.json`` should say; part of the plan.
+        meta: what else ``store.json`` should say.
         workers: processes; None: one a core (face-alignment: one in all, it has threads of its own).
         shard: (i, n) does the i-th of n shares, counted from 1; run all n, at once or one after another.
         progress: show a progress bar.
@@ -86,14 +86,14 @@ def prepare(
     if not len(found.records):
         raise UserError(f"there is nothing to prepare.\n{found.summary()}")
     version = finder_version(config.landmarks)
-    plan = _plan(found.records, config, version, meta or {})
+    plan = _plan(found.records, config, version)
     about = {
         "format": FORMAT, "image_size": config.image_size, "landmarks": version, "align": config.align,
         "generated": found.generated, "plan": plan, **(meta or {}),
     }  # fmt: skip
     # Ranks of one training may all ask for the same share: the first does it, the others find it done.
     with _lock(out, f"{number}-{of}"):
-        if (done := _finished(out, plan)) is not None:
+        if (done := _finished(out, about)) is not None:
             return done
         finder_of(config.landmarks)  # a missing library is one clear error here, not one in each worker
         chunks = Chunks(found.records, config, _open_partial(out.with_name(out.name + ".partial"), plan))
@@ -108,7 +108,7 @@ def prepare(
             for pictures in _work_off(chunks, mine, min(workers, len(mine))):
                 bar.advance(task, pictures)
         with _lock(out, "store"):
-            return _finished(out, plan) or _finish(found, chunks, out, about)
+            return _finished(out, about) or _finish(found, chunks, out, about)
 
 
 @contextmanager
@@ -122,10 +122,14 @@ def _lock(out: Path, name: str) -> Iterator[None]:
         yield
 
 
-def _finished(out: Path, plan: str) -> Prepared | None:
-    """The store, if it is there and of this plan."""
-    if not (out / "store.json").exists() or (store := Store(out)).meta["plan"] != plan:
+def _finished(out: Path, about: dict[str, Any]) -> Prepared | None:
+    """The store, if it is there and of this plan; what else is to be said of it is brought up to date."""
+    if not (out / "store.json").exists() or (store := Store(out)).meta["plan"] != about["plan"]:
         return None
+    if store.meta != store.meta | about:
+        with replacing(out / "store.json") as temporary:
+            temporary.write_text(json.dumps(store.meta | about, indent=2))
+        store = Store(out)
     with open(out / "left_out.csv", newline="") as file:
         return Prepared(store, len(store), Counter(row["reason"] for row in csv.DictReader(file)))
 
@@ -151,10 +155,17 @@ def _finish(found: Found, chunks: Chunks, out: Path, about: dict[str, Any]) -> P
     return Prepared(Store(out), kept, reasons)
 
 
-def _plan(records: Records, config: PrepareConfig, version: str, meta: dict[str, Any]) -> str:
-    """Fingerprint of the work: chunks of another plan are of no use."""
-    text = f"{FORMAT} {CHUNK} {config.image_size} {version} {config.align} {json.dumps(meta, sort_keys=True)}"
+def _plan(records: Records, config: PrepareConfig, version: str) -> str:
+    """Fingerprint of the work: chunks of another plan are of no use.
+
+    Files count by their size: times differ between the copies that cluster jobs work on.
+    """
+    text = f"{FORMAT} {CHUNK} {config.image_size} {version} {config.align}"
     digest = hashlib.sha256(text.encode())
+    roots, paths = (records.table.column(name).to_pylist() for name in ("root", "path"))
+    for root, path in dict.fromkeys(zip(roots, paths, strict=True)):
+        file = os.path.join(root, path)
+        digest.update(f"{os.path.getsize(file) if os.path.exists(file) else -1} ".encode())
     for name in ("root", "path", "identity", "sequence"):
         digest.update("\n".join(records.table.column(name).to_pylist()).encode())
     for name in ("frame", "expression"):

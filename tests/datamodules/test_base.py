@@ -179,3 +179,15 @@ def test_validation_and_test_are_the_same_every_time(module):
         first, second = list(loader()), list(loader())
         assert all(torch.equal(a[key], b[key]) for a, b in zip(first, second, strict=True) for key in a)
     assert sum(len(batch["index"]) for batch in dm.test_dataloader()) == len(dm.test) == 5
+
+
+def test_jitter_is_for_training_only(module):
+    plain, changed = module(), module(jitter=0.3)
+    plain.setup()
+    changed.setup()
+    items = [(0, 0), (0, 1)]
+    assert not torch.equal(
+        plain.train.__getitems__(items)["image"], changed.train.__getitems__(items)["image"]
+    )
+    assert torch.equal(plain.val.__getitems__(items)["image"], changed.val.__getitems__(items)["image"])
+    assert torch.equal(plain.train.batch([0])["image"], changed.train.batch([0])["image"])

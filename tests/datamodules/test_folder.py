@@ -9,6 +9,7 @@ from preparation.test_pictures import write_video
 
 from datamodules import DATAMODULES
 from datamodules.folder import Folder, FolderConfig, find_folder
+from datamodules.preparation import chunks
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
 
@@ -196,10 +197,22 @@ def test_a_changed_folder_is_prepared_again(tmp_path, capsys):
     assert len(module(root, batch_size=2).train.store) == 6
     capsys.readouterr()
     module(root, batch_size=2)
-    assert "preparing again" not in capsys.readouterr().out
+    assert "looking again" not in capsys.readouterr().out
     write_people(root, people=4, pictures=2)
     assert len(module(root, batch_size=2).train.store) == 8
-    assert "preparing again" in capsys.readouterr().out
+    assert "looking again" in capsys.readouterr().out
+
+
+def test_raw_data_that_was_only_touched_is_not_prepared_again(tmp_path, monkeypatch):
+    root = write_people(tmp_path / "raw", people=3, pictures=2)
+    before = module(root, batch_size=2).train.store
+    (root / "labels.csv").touch()
+    monkeypatch.setattr(chunks, "read_picture", lambda path: pytest.fail("prepared again"))
+    after = module(root, batch_size=2)
+    assert after.train.store.meta["plan"] == before.meta["plan"] and after._is_prepared()
+    save(root / "p000001" / "000001.png", np.zeros((90, 90, 3), np.uint8))  # same name, other picture
+    with pytest.raises(pytest.fail.Exception, match="prepared again"):
+        after.prepare(progress=False)
 
 
 def test_the_store_is_enough_when_the_raw_data_is_gone(tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from faces_on_disk import draw, landmarks
 
-from datamodules.transforms import mirror
+from datamodules.transforms import ColourJitter, mirror
 
 
 def test_mirror_turns_picture_landmarks_and_pose_alike():
@@ -18,3 +18,17 @@ def test_mirror_turns_picture_landmarks_and_pose_alike():
     assert moved[1, 36:42, 0].mean() < moved[1, 42:48, 0].mean()
     np.testing.assert_allclose(moved[1, 36], [119 - points[1, 45, 0], points[1, 45, 1]])
     np.testing.assert_allclose(moved[1, 48], [119 - points[1, 54, 0], points[1, 54, 1]])
+
+
+def test_jitter_follows_its_draw_alone_and_keeps_the_shapes():
+    faces = torch.from_numpy(np.stack([draw(landmarks(64), (64, 64), noise=k) for k in range(4)]))
+    draws = np.array([0.1, 0.5, 0.9, 0.3])
+    together, again = faces.clone(), faces.clone()
+    ColourJitter(0.3)(together, draws)
+    jitter = ColourJitter(0.3)
+    for k in (2, 0, 3, 1):
+        jitter(again[k : k + 1], draws[k : k + 1])
+    assert torch.equal(together, again)
+    for before, after in zip(faces.double(), together.double(), strict=True):
+        assert 1 < (after - before).abs().mean() < 60
+        assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9
