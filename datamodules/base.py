@@ -28,6 +28,9 @@ from datamodules.store import Store, read_meta
 from facegan.config import PrepareConfig, UserError, data_home
 
 
+PHOTOGRAPHS = "photographs"  # in ``generated``, where a root of them stands beside generated faces
+
+
 @dataclass
 class DataConfig(PrepareConfig):
     """What every data set can be asked; each data set's own dataclass adds to it."""
@@ -51,7 +54,8 @@ class FaceDataModule(pl.LightningDataModule):
     """Prepared faces of one data set, split and batched.
 
     After ``setup``: ``train``, ``val`` and ``test`` are ``FaceDataset``; ``identities`` are the training
-    people's names; ``generated`` names the head where the pictures are generated faces, else None.
+    people's names; ``generated`` names the head where the pictures are generated faces, else None; where
+    there are both, "ict + photographs".
     """
 
     raw_options: ClassVar[tuple[str, ...]] = ("min_confidence",)
@@ -103,9 +107,7 @@ class FaceDataModule(pl.LightningDataModule):
         while not self._is_prepared():
             if getattr(rank_zero_only, "rank", 0) == 0:
                 if (self.store_path() / "store.json").exists():
-                    print(
-                        f"{self.config.name}: the raw data has changed since it was prepared; looking again"
-                    )
+                    print(f"{self.config.name}: the raw data has changed; looking through it again")
                 print(self.prepare().summary())
                 return
             time.sleep(1)
@@ -115,9 +117,9 @@ class FaceDataModule(pl.LightningDataModule):
         path = self.store_path()
         if not (path / "store.json").exists():
             return False
-        return not any(root.exists() for root in self.roots()) or read_meta(path).get(
-            "source"
-        ) == fingerprint(self.roots())
+        roots = self.roots()
+        gone = not any(root.exists() for root in roots)
+        return gone or read_meta(path).get("source") == fingerprint(roots)
 
     # Store -> batches
 
@@ -173,7 +175,10 @@ class FaceDataModule(pl.LightningDataModule):
 
     def describe(self) -> str:
         """One paragraph: what pictures are used, of whom, real or generated."""
-        kind = f"generated faces (head {self.generated})" if self.generated else "photographs"
+        kinds = (self.generated or PHOTOGRAPHS).split(" + ")
+        kind = " and ".join(
+            name if name == PHOTOGRAPHS else f"generated faces (head {name})" for name in kinds
+        )
         parts = ", ".join(
             f"{len(part):,} {name} pictures of {_people(len(part.identities))}"
             for name, part in (("training", self.train), ("validation", self.val), ("test", self.test))
@@ -182,12 +187,10 @@ class FaceDataModule(pl.LightningDataModule):
         if self.val_seen:
             text += " Validation pictures are from the training split."
         if self.config.pairing != "single":
-            share = (
-                f" ({self.config.cross_probability:g} of them crossed)"
-                if "cross" in self.config.pairing
-                else ""
+            text += f" Pairs: {self.config.pairing}"
+            text += (
+                f" ({self.config.cross_probability:g})." if self.config.pairing == "cross_identity" else "."
             )
-            text += f" Pairs: {self.config.pairing}{share}."
         if self.config.needs_au and self.without_au:
             text += f" {self.without_au:,} pictures without AU intensities are left out."
         if self.n_identities == 1:

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.base import DataConfig, FaceDataModule
+from datamodules.base import PHOTOGRAPHS, DataConfig, FaceDataModule
 from datamodules.preparation.openface import OpenFaceTable, is_openface, read_openface
 from datamodules.preparation.pictures import UnreadablePicture, count_frames, is_picture, is_video
 from datamodules.records import Found, Records, expression_index
@@ -66,13 +66,12 @@ class Folder(FaceDataModule):
             UserError: a root is missing, or holds no picture and no video.
         """
         parts = [find_folder(root, self.config.min_confidence) for root in self.roots()]
-        heads = {part.generated for part in parts}
+        heads = sorted({part.generated or PHOTOGRAPHS for part in parts})
         return Found(
             Records.concatenate([part.records for part in parts]),
             [item for part in parts for item in part.left_out],
             [note for part in parts for note in part.notes],
-            # With any photograph among them they are no longer "generated faces" alone.
-            " + ".join(sorted(heads)) if None not in heads else None,  # type: ignore[type-var, arg-type]
+            " + ".join(heads) if heads != [PHOTOGRAPHS] else None,
         )
 
     def split(self, records: Records) -> Split:

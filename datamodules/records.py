@@ -214,7 +214,7 @@ class Found:
     records: Records
     left_out: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    generated: str | None = None  # name of the head where all pictures are generated faces
+    generated: str | None = None  # name of the head, where there are generated faces
 
     def summary(self) -> str:
         """What was found, in a few lines: pictures, people, labels, and the reasons for leaving out."""

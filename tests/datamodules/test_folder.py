@@ -182,14 +182,16 @@ def test_missing_and_empty_roots_say_what_to_do(tmp_path):
         find_folder(tmp_path / "empty", 0.7)
 
 
-def test_generated_faces_say_so_and_mixed_ones_do_not(tmp_path):
+def test_generated_faces_say_so_and_so_do_mixed_ones(tmp_path):
     drawn = write_people(tmp_path / "drawn", people=3, pictures=2)
     (drawn / "GENERATED.json").write_text(json.dumps({"head": "procedural", "seed": 0}))
     dm = module(drawn, batch_size=4)
     assert dm.generated == "procedural" and "generated faces (head procedural)" in dm.describe()
     clip = write_people(tmp_path / "clip", people=1, pictures=10, first=77)
     mixed = module(None, roots=[str(drawn), str(clip)], batch_size=4)
-    assert mixed.generated is None and "photographs" in mixed.describe()
+    assert mixed.generated == "photographs + procedural"
+    assert "photographs and generated faces (head procedural)" in mixed.describe()
+    assert "folder: photographs," in module(clip, batch_size=4).describe()
 
 
 def test_a_changed_folder_is_prepared_again(tmp_path, capsys):
@@ -197,10 +199,10 @@ def test_a_changed_folder_is_prepared_again(tmp_path, capsys):
     assert len(module(root, batch_size=2).train.store) == 6
     capsys.readouterr()
     module(root, batch_size=2)
-    assert "looking again" not in capsys.readouterr().out
+    assert "looking through it again" not in capsys.readouterr().out
     write_people(root, people=4, pictures=2)
     assert len(module(root, batch_size=2).train.store) == 8
-    assert "looking again" in capsys.readouterr().out
+    assert "looking through it again" in capsys.readouterr().out
 
 
 def test_raw_data_that_was_only_touched_is_not_prepared_again(tmp_path, monkeypatch):
