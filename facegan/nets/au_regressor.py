@@ -74,8 +74,8 @@ def to_size(images: Tensor, size: int = SIZE) -> Tensor:
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     """What keeps the judge honest on generated pictures: it must not read AUs from fine texture.
 
-    Every picture is moved (6 % of its width, 4 degrees, 5 % in size), lit differently (brightness, contrast,
-    tint) and given noise; each third of the batch is blurred, taken at half resolution, or left sharp.
+    Every picture is moved (2.5 % of its width, 2 degrees, 3 % in size), lit differently (brightness,
+    contrast, tint) and given noise; a third of the batch is blurred and a third taken at half resolution.
 
     Args:
         images: RGB (B, 3, S, S) in [-1, 1]; drawn for from ``generator``, which lives on their device.
@@ -85,8 +85,8 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return torch.empty(b, *shape, device=device).uniform_(low, high, generator=generator)
 
-    angle, scale = uniform(-0.07, 0.07), uniform(0.95, 1.05)
-    shift = uniform(-0.12, 0.12, 2)  # of half a width
+    angle, scale = uniform(-0.035, 0.035), uniform(0.97, 1.03)
+    shift = uniform(-0.05, 0.05, 2)  # of half a width
     cos, sin = scale * angle.cos(), scale * angle.sin()
     matrix = torch.stack(
         [torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1

@@ -75,9 +75,9 @@ def choose_pairs(data: Any, targets: int = 1392, seed: int = 0) -> tuple[np.ndar
     known = np.flatnonzero(np.isfinite(data.train.au).all(1))
     if not len(data.test.au) or not len(known):
         raise UserError(
-            f"EGGAN's evaluation needs test people and training pictures with AUs; found {len(data.test.au):,} "
-            f"test pictures and {len(known):,} training pictures with AUs. Hold people out, as in "
-            f"data.test_fraction=0.1, or give data.test_roots"
+            "EGGAN's evaluation needs test people and training pictures with AUs; looked in the data and "
+            f"found {len(data.test.au):,} test pictures and {len(known):,} training pictures with AUs. "
+            "Hold people out, as in data.test_fraction=0.1, or give data.test_roots"
         )
     chosen = rng.permutation(known)[:targets]
     sources = rng.permutation(choose_sources(data.test))
