@@ -27,7 +27,6 @@ from datamodules.splits import Split, sample
 from datamodules.store import Store, read_meta
 from facegan.config import PrepareConfig, UserError, data_home
 
-
 PHOTOGRAPHS = "photographs"  # in ``generated``, where a root of them stands beside generated faces
 
 
