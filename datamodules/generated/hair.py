@@ -39,7 +39,7 @@ class Style:
 
 STYLES: dict[str, Style | None] = {
     "bald": None,
-    "horseshoe": Style(front=104, sides=98, back=112, top=-1.5, round=0.35),
+    "horseshoe": Style(front=56, sides=98, back=112, top=-1.6, round=0.35),
     "buzz": Style(top=0.22, round=0.15, sides=84),
     "short": Style(top=1.1, round=0.45),
     "parted": Style(top=1.5, round=0.6, lift=0.5),
@@ -126,7 +126,7 @@ def grow(head: HeadModel, person: Person, rest: np.ndarray) -> Hair | None:
     hang = np.zeros(MERIDIANS + 1)
     if style.hang[1]:
         full = style.hang[0] + person.hair_length * (style.hang[1] - style.hang[0])
-        opening = np.radians(style.opening)
+        opening = np.radians(style.opening + 11 * np.sin(7 * person.hair_length))
         hang = full * np.clip((wide - opening) / 0.3, 0, 1) + 0.25 * jagged
         hang = np.maximum(hang, 0)
     scalp_share = np.where(hang > 1, 0.55, 1.0)
@@ -213,7 +213,7 @@ def strands(curl: int) -> np.ndarray:
     fine, broad = rng.normal(size=s), np.repeat(rng.normal(size=s // 8), 8)
     base = 0.6 * fine + 0.7 * np.convolve(np.r_[broad, broad], np.ones(5) / 5, "same")[:s]
     along = np.arange(s)[:, None]
-    wave = curl * 3 * np.sin(2 * np.pi * (along * 4 / s)) + 2 * np.sin(2 * np.pi * along / s)
-    columns = (np.arange(s)[None, :] + wave.astype(int)) % s
-    value = base[columns] + 0.25 * rng.normal(size=(s, s))
+    wave = curl * 3 * np.sin(2 * np.pi * along * 4 / s) + 2 * np.sin(2 * np.pi * along / s)
+    place = (np.arange(s)[None, :] + wave) % s
+    value = np.interp(place, np.arange(s + 1), np.r_[base, base[0]]) + 0.2 * rng.normal(size=(s, s))
     return np.clip(0.35 + 0.22 * value, 0, 1).astype(np.float32)

@@ -15,7 +15,7 @@ from facegan.faces import AUS
 
 HEADS = ("procedural", "ict")
 
-SKIN, EYE_RIGHT, EYE_LEFT, TEETH, MOUTH, GUMS, HAIR, GLASSES = range(8)
+SKIN, EYE_RIGHT, EYE_LEFT, TEETH, MOUTH, GUMS, HAIR = range(7)
 """Materials of a triangle. The person's right eye comes first, as in the landmarks."""
 
 CHART_HALF = 16.0

@@ -92,8 +92,6 @@ class Person:
     hairline: float  # height of the forehead, cm above the mean
     recession: float
     # worn
-    glasses: str  # "" | "round" | "square"
-    glasses_tint: float
     clothes: np.ndarray  # (3,)
 
     @property
@@ -236,7 +234,5 @@ def _hair(rng: np.random.Generator, sex: str, group: str, kid: bool) -> dict[str
         "part": float(rng.uniform(-1, 1)),
         "hairline": float(rng.normal(0, 0.55)),
         "recession": 0.0 if kid else float(rng.beta(1, 3) if sex == "male" else rng.uniform(0, 0.15)),
-        "glasses": str(rng.choice(["", "round", "square"], p=[0.86, 0.07, 0.07])),
-        "glasses_tint": float(rng.uniform(0, 1)),
         "clothes": rng.uniform(0.05, 0.85, 3) * rng.uniform(0.3, 1),
     }

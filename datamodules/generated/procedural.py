@@ -252,7 +252,7 @@ def _action_units(p: np.ndarray, part: np.ndarray, grid: _Grid) -> dict[int, np.
         12: move(corner, dx=1.0, dy=1.0, dz=-0.55) + move(pair(p, 4.0, -1.0, 1.6, 1.6), dy=0.4, dz=0.4),
         14: move(pair(p, 2.5, MOUTH_Y, 0.9, 0.9), dx=0.6, dy=0.05, dz=-0.9),
         15: move(corner, dx=0.25, dy=-1.0, dz=-0.15) + move(pair(p, 2.6, -5.0, 1.0, 1.2), dy=-0.4),
-        17: move(lip_down, dy=0.3, dz=0.3) + move(lip_up, dy=0.3, dz=0.15)
+        17: move(lip_down, dy=0.3, dz=0.3) + move(bump(p, 0, -4.4, 2.0, 0.7) * under_mouth, dy=0.3, dz=0.1) + move(lip_up, dy=0.3, dz=0.15)
         + move(bump(p, 0, -6.2, 1.8, 1.3), dy=0.7, dz=0.3),
         20: move(corner, dx=1.1, dy=-0.25, dz=-0.6) + move(pair(p, 3.6, -4.6, 1.4, 1.8), dx=0.4),
         23: move(corner, dx=-0.45) + move(front * bump(p, 0, -2.6, 2.0, 0.5) * ~under_mouth, dy=-0.3, dz=-0.3)

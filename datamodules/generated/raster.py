@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from datamodules.generated.head import EYE_LEFT, EYE_RIGHT, GLASSES, GUMS, HAIR, MOUTH, SKIN, TEETH
+from datamodules.generated.head import EYE_LEFT, EYE_RIGHT, GUMS, HAIR, MOUTH, SKIN, TEETH
 
 
 class Lights(NamedTuple):
@@ -26,7 +26,7 @@ class Surfaces(NamedTuple):
     """What a person's surfaces look like; colours are linear RGB.
 
     ``skin`` (S, S, 4): albedo and bump height (cm) of the face chart; ``strands`` (H, H): hair brightness;
-    ``hair``, ``hair_light``, ``iris``, ``iris_rim``, ``sclera``, ``teeth``, ``glasses`` (3,); ``iris_angle`` and
+    ``hair``, ``hair_light``, ``iris``, ``iris_rim``, ``sclera``, ``teeth`` (3,); ``iris_angle`` and
     ``pupil_angle`` in radians; ``gloss`` of the skin.
     """
 
@@ -38,7 +38,6 @@ class Surfaces(NamedTuple):
     iris_rim: np.ndarray
     sclera: np.ndarray
     teeth: np.ndarray
-    glasses: np.ndarray
     iris_angle: float
     pupil_angle: float
     gloss: float
@@ -273,12 +272,14 @@ def shade(
             elif kind == MOUTH:
                 albedo[0], albedo[1], albedo[2] = 0.16, 0.03, 0.03
                 gloss, sky = np.float32(0.1), 0.15 + 0.85 * sky
-            elif kind == GLASSES:
-                for c in range(3):
-                    albedo[c] = surfaces.glasses[c]
-                gloss, tight = np.float32(0.6), 5
             else:
-                strand = surfaces.strands[int(v * n_strands) % n_strands, int(u * n_strands) % n_strands]
+                tx, ty = u * n_strands, v * n_strands
+                x0, y0 = int(math.floor(tx)), int(math.floor(ty))
+                fx, fy = tx - x0, ty - y0
+                x0, y0 = x0 % n_strands, y0 % n_strands
+                x1, y1 = (x0 + 1) % n_strands, (y0 + 1) % n_strands
+                strand = (1 - fy) * ((1 - fx) * surfaces.strands[y0, x0] + fx * surfaces.strands[y0, x1])
+                strand += fy * ((1 - fx) * surfaces.strands[y1, x0] + fx * surfaces.strands[y1, x1])
                 for c in range(3):
                     albedo[c] = surfaces.hair[c] * (1 - strand) + surfaces.hair_light[c] * strand
                 soft = np.float32(0.25 + 0.75 * strand)

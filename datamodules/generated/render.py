@@ -150,7 +150,6 @@ def _surfaces(head: HeadModel, person: Person, texture: int) -> raster.Surfaces:
     hair = hair_colour(person)
     iris = ramp(IRIS_RAMP, person.iris) * person.iris_light
     yellow = person.sclera
-    tint = person.glasses_tint
     return raster.Surfaces(
         skin=paint_skin(head, person, texture),
         strands=strands(int(person.hair_curl * 3.99)),
@@ -160,7 +159,6 @@ def _surfaces(head: HeadModel, person: Person, texture: int) -> raster.Surfaces:
         iris_rim=linear(iris * (0.75 - 0.6 * person.iris_rim)),
         sclera=linear([0.90 - 0.03 * yellow, 0.87 - 0.06 * yellow, 0.85 - 0.11 * yellow]),
         teeth=linear([0.93, 0.91 - 0.05 * person.teeth, 0.86 - 0.16 * person.teeth]),
-        glasses=linear([0.05 + 0.4 * tint, 0.05 + 0.25 * tint, 0.05 + 0.15 * tint]),
         iris_angle=float(person.iris_size),
         pupil_angle=float(0.44 * person.iris_size),
         gloss=float(person.gloss * (0.7 + 0.6 * person.skin)),
@@ -181,19 +179,20 @@ def au_weights(person: Person, au: np.ndarray) -> np.ndarray:
     return (np.asarray(au) / AU_MAX * person.gains).astype(np.float32).ravel()
 
 
-def render(body: Body, shot: Shot, size: tuple[int, int] | int = 128, scale: int = 2) -> Picture:
+def render(body: Body, shot: Shot, size: tuple[int, int] | int = 128, scale: int | None = None) -> Picture:
     """Render one picture.
 
     Args:
         body: the person, from ``embody``.
         shot: what the picture shows.
         size: (height, width) pixels, or one number for a square.
-        scale: rendered so many times larger and filtered down.
+        scale: rendered so many times larger and filtered down; None: twice, large pictures once.
 
     Returns:
         The picture with its exact truth; landmarks behind the face's contour are given as well.
     """
     height, width = (size, size) if isinstance(size, int) else size
+    scale = scale or (2 if width <= 400 else 1)
     head, person = body.head, body.person
     turn = rotation(shot.pose) @ _FACE_CAMERA
     body_turn = rotation(shot.pose * [0.15, 0.45, 0.15]) @ _FACE_CAMERA

@@ -2,14 +2,14 @@
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+from joblib import Parallel, delayed, parallel_config
 from rich.progress import track
 
 from datamodules.generated.head import HeadModel, load_head
@@ -119,7 +119,8 @@ def image_csv(picture: Picture) -> str:
 
 def save_picture(path: Path, image: np.ndarray, quality: int = 95) -> None:
     """Write RGB uint8 (H, W, 3) by the name's ending (jpg or png)."""
-    done, data = cv2.imencode(path.suffix, image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    jpeg = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix in (".jpg", ".jpeg") else []
+    done, data = cv2.imencode(path.suffix, image[..., ::-1], jpeg)
     if not done:
         raise UserError(f"cannot write pictures of the kind {path.suffix!r} ({path}); use jpg or png")
     path.write_bytes(data.tobytes())
@@ -146,21 +147,30 @@ def person_pictures(head: HeadModel, seed: int, count: int, options: FolderOptio
         rng = np.random.default_rng([options.seed, seed, k])
         au, expression = draw_action(person, rng, options.aus)
         shot = draw_shot(rng, au, expression, options.pose_spread, options.light_spread)
-        yield render(body, shot, options.size, 2 if options.size <= 400 else 1)
+        yield render(body, shot, options.size)
 
 
 def _write_person(root: Path, seed: int, count: int, options: FolderOptions) -> list[tuple[str, str, str]]:
-    name = f"p{seed:06d}"
+    """Write one person unless that was done before; the person's rows of ``labels.csv``."""
+    head, name = load_head(options.head), f"p{seed:06d}"
+    images = [f"{name}/{k + 1:06d}.{options.format}" for k in range(count)]
+    done = root / f"{name}.csv"  # written last: where it is, the person is whole
+    if done.exists():
+        person = Person.draw(head, seed)
+        actions = [
+            draw_action(person, np.random.default_rng([options.seed, seed, k]), options.aus)
+            for k in range(count)
+        ]
+        return [(image, name, expression) for image, (_, expression) in zip(images, actions, strict=True)]
     (root / name).mkdir(parents=True, exist_ok=True)
     pictures = []
-    labels = []
-    for k, picture in enumerate(person_pictures(load_head(options.head), seed, count, options)):
-        image = f"{name}/{k + 1:06d}.{options.format}"
+    for image, picture in zip(images, person_pictures(head, seed, count, options), strict=True):
         save_picture(root / image, picture.image)
         pictures.append(picture)
-        labels.append((image, name, picture.expression))
-    (root / f"{name}.csv").write_text(sequence_csv(pictures))
-    return labels
+    part = done.with_suffix(".part")
+    part.write_text(sequence_csv(pictures))
+    part.replace(done)
+    return [(image, name, picture.expression) for image, picture in zip(images, pictures, strict=True)]
 
 
 def write_folder(
@@ -173,7 +183,7 @@ def write_folder(
     seed: int = 0,
     workers: int | None = 2,
     progress: bool = False,
-    **options: object,
+    **options: Any,
 ) -> Path:
     """Write people in the ``folder`` layout: pictures, one OpenFace CSV a person, ``labels.csv``, ``GENERATED.json``.
 
@@ -192,6 +202,8 @@ def write_folder(
         UserError: an unknown option or head.
     """
     chosen = _options(FolderOptions, head=head, size=size, seed=seed, **options)
+    if chosen.format not in ("jpg", "png"):
+        raise UserError(f"unknown picture format {chosen.format!r}; type jpg or png")
     if chosen.aus not in AU_MIXES:
         raise UserError(f"unknown mix of AUs {chosen.aus!r}; type one of {', '.join(AU_MIXES)}")
     root = Path(root)
@@ -220,7 +232,7 @@ def _write_model(root: Path, seed: int, model: int, options: RafdOptions) -> Non
 
 
 def _rafd_picture(body: Body, expression: str, camera: int, gaze: str, options: RafdOptions) -> Picture:
-    """Five cameras take the same moment: the action depends on the person, the expression and the gaze alone."""
+    """A studio picture; the camera's place is the head's yaw."""
     rng = np.random.default_rng(
         [options.seed, body.person.seed, EXPRESSIONS.index(expression), RAFD_CAMERAS.index(camera)]
     )
@@ -229,7 +241,7 @@ def _rafd_picture(body: Body, expression: str, camera: int, gaze: str, options: 
     shot: Shot = studio(
         au,
         expression,
-        pose=slack + [0, np.radians(camera - 90), 0],
+        pose=slack + np.radians([0, camera - 90, 0]),
         gaze=np.array([RAFD_GAZES[gaze], 0.0]),
         frame=27.0,
         offset=(0.0, -3.5),
@@ -238,7 +250,7 @@ def _rafd_picture(body: Body, expression: str, camera: int, gaze: str, options: 
         grain=0.6,
         grain_seed=int(rng.integers(2**31)),
     )
-    return render(body, shot, options.size, 2 if options.size[1] <= 400 else 1)
+    return render(body, shot, options.size)
 
 
 def write_rafd(
@@ -249,7 +261,7 @@ def write_rafd(
     seed: int = 0,
     workers: int | None = 2,
     progress: bool = False,
-    **options: object,
+    **options: Any,
 ) -> Path:
     """Write people in RaFD's layout: flat real names, FaceLandmarkImg CSVs in ``processed``, ``GENERATED.json``.
 
@@ -277,31 +289,42 @@ def write_rafd(
     return root
 
 
-def _options(kind, **values):  # type: ignore[no-untyped-def]
-    known = kind.__dataclass_fields__
+Options = TypeVar("Options", FolderOptions, RafdOptions)
+Result = TypeVar("Result")
+
+
+def _options(kind: type[Options], **values: Any) -> Options:
+    known = [field.name for field in fields(kind)]
     for name in values:
         if name not in known:
             raise UserError(f"unknown option {name!r}; the options are {', '.join(known)}")
     return kind(**values)
 
 
-def _spread(work, jobs, head: str, workers: int | None, progress: bool):  # type: ignore[no-untyped-def]
+def _spread(
+    work: Callable[..., Result],
+    jobs: Sequence[tuple[Any, ...]],
+    head: str,
+    workers: int | None,
+    progress: bool,
+) -> list[Result]:
     """The results of ``work(*job)`` in order, worked out by ``workers`` processes."""
-    load_head(head)  # forked workers share it, and a missing head is reported once
-    if workers == 1:
-        return [work(*job) for job in track(jobs, "generating", disable=not progress)]
-    method = "fork" if "fork" in __import__("multiprocessing").get_all_start_methods() else "spawn"
-    with ProcessPoolExecutor(workers, get_context(method)) as pool:
-        futures = [pool.submit(work, *job) for job in jobs]
-        return [future.result() for future in track(futures, "generating", disable=not progress)]
+    load_head(head)  # a missing head is reported once, here
+    # joblib starts fresh processes with one thread each: a fork would inherit the locks of OpenCV's threads.
+    with parallel_config("loky", inner_max_num_threads=1):
+        pool = Parallel(n_jobs=-1 if workers is None else workers, return_as="generator", batch_size=1)
+        results = pool(delayed(work)(*job) for job in jobs)
+        return list(track(results, "generating", total=len(jobs), disable=not progress))
 
 
-def _mark(root: Path, layout: str, options: object, people: int, first_person: int) -> None:
+def _mark(
+    root: Path, layout: str, options: FolderOptions | RafdOptions, people: int, first_person: int
+) -> None:
     about = {
         "generated": True,
         "layout": layout,
         "people": people,
         "first_person": first_person,
-        **options.__dict__,
+        **asdict(options),
     }
     (root / MARK).write_text(json.dumps(about, indent=2) + "\n")
