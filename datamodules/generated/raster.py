@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from datamodules.generated.head import EYE_LEFT, EYE_RIGHT, GUMS, HAIR, MOUTH, SKIN, TEETH
+from datamodules.generated.head import CHART_HALF, EYE_LEFT, EYE_RIGHT, GUMS, HAIR, MOUTH, SKIN, TEETH
 
 
 class Lights(NamedTuple):
@@ -73,7 +73,7 @@ def to_camera(points, turn, body_turn, stiff, shift):
     """Head coordinates (N, 3) to camera coordinates; ``stiff`` (N,) blends the body's turn into the head's."""
     out = np.empty_like(points)
     for i in range(points.shape[0]):
-        x, y, z = points[i]
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
         w = stiff[i]
         for c in range(3):
             head = turn[c, 0] * x + turn[c, 1] * y + turn[c, 2] * z
@@ -87,7 +87,7 @@ def normals(points, triangles):
     """Unit vertex normals (N, 3), pointing outwards for triangles counter-clockwise seen from outside."""
     out = np.zeros_like(points)
     for t in range(triangles.shape[0]):
-        a, b, c = triangles[t]
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
         vx, vy, vz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
@@ -96,7 +96,7 @@ def normals(points, triangles):
             out[v, 1] += ny
             out[v, 2] += nz
     for i in range(points.shape[0]):
-        x, y, z = out[i]
+        x, y, z = out[i, 0], out[i, 1], out[i, 2]
         s = 1 / math.sqrt(x * x + y * y + z * z + 1e-20)
         out[i, 0], out[i, 1], out[i, 2] = x * s, y * s, z * s
     return out
@@ -111,10 +111,10 @@ def rasterise(screen, inverse_depth, triangles, height, width):
     nearest = np.zeros((height, width), np.float32)
     index = np.full((height, width), -1, np.int32)
     for t in range(triangles.shape[0]):
-        a, b, c = triangles[t]
-        ax, ay = screen[a]
-        bx, by = screen[b]
-        cx, cy = screen[c]
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay = screen[a, 0], screen[a, 1]
+        bx, by = screen[b, 0], screen[b, 1]
+        cx, cy = screen[c, 0], screen[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area >= -1e-9:
             continue
@@ -180,33 +180,36 @@ def shade(
     """
     height, width = background.shape[:2]
     out = np.zeros((height, width, 3), np.float32)
-    size = surfaces.skin.shape[0]
-    n_strands = surfaces.strands.shape[0]
+    skin, strands, direction, colour = surfaces.skin, surfaces.strands, lights.direction, lights.colour
+    size = skin.shape[0]
+    texels = np.float32((size - 1) / (2 * CHART_HALF))  # a cm
+    n_strands = strands.shape[0]
     albedo = np.empty(3, np.float32)
     wrap = np.empty(3, np.float32)
     for cell in range(height * width):
         oy, ox = cell // width, cell % width
-        # Where one material fills a pixel, the samples on its diagonal are enough.
+        # Where one material fills a pixel its middle is enough; eyes are too fine for that.
         first = index[oy * scale, ox * scale]
-        whole = True
+        whole = first < 0 or (material[first] != EYE_RIGHT and material[first] != EYE_LEFT)
         for k in range(1, scale * scale):
             other = index[oy * scale + k // scale, ox * scale + k % scale]
             if (other < 0) != (first < 0) or (first >= 0 and material[other] != material[first]):
                 whole = False
-        samples = scale if whole else scale * scale
+        samples = 1 if whole else scale * scale
         share = np.float32(1 / samples)
         for sample in range(samples):
-            py = oy * scale + (sample if whole else sample // scale)
-            px = ox * scale + (sample if whole else sample % scale)
-            t = index[py, px]
+            row, column = oy * scale + sample // scale, ox * scale + sample % scale
+            t = index[row, column]
+            middle = 0.5 * (scale - 1) if whole else 0.0
+            px, py = column + middle, row + middle
             if t < 0:
                 for c in range(3):
                     out[oy, ox, c] += share * background[oy, ox, c]
                 continue
-            ia, ib, ic = triangles[t]
-            ax, ay = screen[ia]
-            bx, by = screen[ib]
-            cx, cy = screen[ic]
+            ia, ib, ic = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            ax, ay = screen[ia, 0], screen[ia, 1]
+            bx, by = screen[ib, 0], screen[ib, 1]
+            cx, cy = screen[ic, 0], screen[ic, 1]
             s = 1 / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
             wb = ((px - ax) * (cy - ay) - (py - ay) * (cx - ax)) * s
             wc = ((bx - ax) * (py - ay) - (by - ay) * (px - ax)) * s
@@ -226,21 +229,18 @@ def shade(
                 x0, y0 = min(int(tx), size - 2), min(int(ty), size - 2)
                 fx, fy = tx - x0, ty - y0
                 w00, w01, w10, w11 = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
-                p00, p01 = surfaces.skin[y0, x0], surfaces.skin[y0, x0 + 1]
-                p10, p11 = surfaces.skin[y0 + 1, x0], surfaces.skin[y0 + 1, x0 + 1]
                 for c in range(3):
-                    albedo[c] = w00 * p00[c] + w01 * p01[c] + w10 * p10[c] + w11 * p11[c]
-                texel = np.float32(size - 1) / 32
-                slope_x = ((p01[3] - p00[3]) * (1 - fy) + (p11[3] - p10[3]) * fy) * texel
-                slope_y = ((p00[3] - p10[3]) * (1 - fx) + (p01[3] - p11[3]) * fx) * texel
-                for c in range(3):
-                    d = slope_x * turn[c, 0] + slope_y * turn[c, 1]
-                    if c == 0:
-                        nx -= d
-                    elif c == 1:
-                        ny -= d
-                    else:
-                        nz -= d
+                    albedo[c] = (
+                        w00 * skin[y0, x0, c] + w01 * skin[y0, x0 + 1, c]
+                        + w10 * skin[y0 + 1, x0, c] + w11 * skin[y0 + 1, x0 + 1, c]
+                    )  # fmt: skip
+                h00, h01 = skin[y0, x0, 3], skin[y0, x0 + 1, 3]
+                h10, h11 = skin[y0 + 1, x0, 3], skin[y0 + 1, x0 + 1, 3]
+                slope_x = ((h01 - h00) * (1 - fy) + (h11 - h10) * fy) * texels
+                slope_y = ((h00 - h10) * (1 - fx) + (h01 - h11) * fx) * texels
+                nx -= slope_x * turn[0, 0] + slope_y * turn[0, 1]
+                ny -= slope_x * turn[1, 0] + slope_y * turn[1, 1]
+                nz -= slope_x * turn[2, 0] + slope_y * turn[2, 1]
                 gloss = surfaces.gloss
                 wrap[0], wrap[1], wrap[2] = 0.42, 0.22, 0.16
             elif kind == EYE_RIGHT or kind == EYE_LEFT:
@@ -257,9 +257,9 @@ def shade(
                 spoke = 1 + 0.18 * math.sin(17 * math.atan2(dy * r - gaze[1], dx * r - gaze[0]))
                 lid = min(max(1.25 - 0.9 * (dy * r + 0.1), 0.45), 1.0)
                 for c in range(3):
-                    colour = surfaces.iris[c] * (1 - rim) * spoke + surfaces.iris_rim[c] * rim
-                    colour = colour * (1 - pupil) + 0.004 * pupil
-                    albedo[c] = (surfaces.sclera[c] * (1 - edge) + colour * edge) * lid
+                    tint = surfaces.iris[c] * (1 - rim) * spoke + surfaces.iris_rim[c] * rim
+                    tint = tint * (1 - pupil) + 0.004 * pupil
+                    albedo[c] = (surfaces.sclera[c] * (1 - edge) + tint * edge) * lid
                 gloss, tight = np.float32(1.4), 8
                 wrap[0] = wrap[1] = wrap[2] = 0.3
             elif kind == TEETH:
@@ -278,8 +278,8 @@ def shade(
                 fx, fy = tx - x0, ty - y0
                 x0, y0 = x0 % n_strands, y0 % n_strands
                 x1, y1 = (x0 + 1) % n_strands, (y0 + 1) % n_strands
-                strand = (1 - fy) * ((1 - fx) * surfaces.strands[y0, x0] + fx * surfaces.strands[y0, x1])
-                strand += fy * ((1 - fx) * surfaces.strands[y1, x0] + fx * surfaces.strands[y1, x1])
+                strand = (1 - fy) * ((1 - fx) * strands[y0, x0] + fx * strands[y0, x1])
+                strand += fy * ((1 - fx) * strands[y1, x0] + fx * strands[y1, x1])
                 for c in range(3):
                     albedo[c] = surfaces.hair[c] * (1 - strand) + surfaces.hair_light[c] * strand
                 soft = np.float32(0.25 + 0.75 * strand)
@@ -290,7 +290,7 @@ def shade(
             up = 0.5 - 0.5 * ny
             red, green, blue = np.float32(0), np.float32(0), np.float32(0)
             for k in range(2):
-                lx, ly, lz = lights.direction[k]
+                lx, ly, lz = direction[k, 0], direction[k, 1], direction[k, 2]
                 facing = nx * lx + ny * ly + nz * lz
                 seen = wa * lit[ia, k] + wb * lit[ib, k] + wc * lit[ic, k]
                 if kind == TEETH or kind == GUMS:
@@ -307,23 +307,23 @@ def shade(
                 elif gloss > 0 and facing > 0:
                     half = max((nx * hx + ny * hy + nz * hz) * s, 0.0)
                     shine = gloss * _power(half, tight) * min(facing * 4, 1.0)
-                light = lights.colour[k]
+                bright = colour[k, 0], colour[k, 1], colour[k, 2]
                 gain = 0.08 * shine * seen
                 if kind == HAIR:
-                    red += light[0] * shine * seen * surfaces.hair_light[0] * 0.8
-                    green += light[1] * shine * seen * surfaces.hair_light[1] * 0.8
-                    blue += light[2] * shine * seen * surfaces.hair_light[2] * 0.8
+                    red += bright[0] * shine * seen * surfaces.hair_light[0] * 0.8
+                    green += bright[1] * shine * seen * surfaces.hair_light[1] * 0.8
+                    blue += bright[2] * shine * seen * surfaces.hair_light[2] * 0.8
                 elif kind == EYE_RIGHT or kind == EYE_LEFT:
                     red, green, blue = (
-                        red + light[0] * shine,
-                        green + light[1] * shine,
-                        blue + light[2] * shine,
+                        red + bright[0] * shine,
+                        green + bright[1] * shine,
+                        blue + bright[2] * shine,
                     )
                 else:
-                    red, green, blue = red + light[0] * gain, green + light[1] * gain, blue + light[2] * gain
-                red += albedo[0] * light[0] * seen * max((facing + wrap[0]) / (1 + wrap[0]), 0.0)
-                green += albedo[1] * light[1] * seen * max((facing + wrap[1]) / (1 + wrap[1]), 0.0)
-                blue += albedo[2] * light[2] * seen * max((facing + wrap[2]) / (1 + wrap[2]), 0.0)
+                    red, green, blue = red + bright[0] * gain, green + bright[1] * gain, blue + bright[2] * gain
+                red += albedo[0] * bright[0] * seen * max((facing + wrap[0]) / (1 + wrap[0]), 0.0)
+                green += albedo[1] * bright[1] * seen * max((facing + wrap[1]) / (1 + wrap[1]), 0.0)
+                blue += albedo[2] * bright[2] * seen * max((facing + wrap[2]) / (1 + wrap[2]), 0.0)
             red += albedo[0] * sky * (up * lights.sky[0] + (1 - up) * lights.ground[0])
             green += albedo[1] * sky * (up * lights.sky[1] + (1 - up) * lights.ground[1])
             blue += albedo[2] * sky * (up * lights.sky[2] + (1 - up) * lights.ground[2])
