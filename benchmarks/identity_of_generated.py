@@ -32,7 +32,9 @@ class Dlib:
         models = Path(str(spec.origin)).parent / "models"
         self.detector = dlib.get_frontal_face_detector()
         self.predictor = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
-        self.recogniser = dlib.face_recognition_model_v1(str(models / "dlib_face_recognition_resnet_model_v1.dat"))
+        self.recogniser = dlib.face_recognition_model_v1(
+            str(models / "dlib_face_recognition_resnet_model_v1.dat")
+        )
 
     def __call__(self, picture: Picture) -> tuple[bool, np.ndarray]:
         """Whether the face was found, and its descriptor (128,); a face not found is described at its true place."""
@@ -70,7 +72,9 @@ def pictures(head: str, people: int, size: int, wild: bool, first_person: int) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--head", default="ict")
     parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--size", type=int, default=192)

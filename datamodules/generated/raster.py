@@ -110,29 +110,33 @@ def rasterise(screen, inverse_depth, triangles, height, width):
     """
     nearest = np.zeros((height, width), np.float32)
     index = np.full((height, width), -1, np.int32)
+    zero, one = np.float32(0), np.float32(1)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay = screen[a, 0], screen[a, 1]
         bx, by = screen[b, 0], screen[b, 1]
         cx, cy = screen[c, 0], screen[c, 1]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area >= -1e-9:
+        if area >= zero:
             continue
-        x0 = max(0, int(math.ceil(min(ax, bx, cx))))
-        x1 = min(width - 1, int(math.floor(max(ax, bx, cx))))
-        y0 = max(0, int(math.ceil(min(ay, by, cy))))
-        y1 = min(height - 1, int(math.floor(max(ay, by, cy))))
+        x0 = max(0, math.ceil(min(ax, bx, cx)))
+        x1 = min(width - 1, math.floor(max(ax, bx, cx)))
+        y0 = max(0, math.ceil(min(ay, by, cy)))
+        y1 = min(height - 1, math.floor(max(ay, by, cy)))
         if x0 > x1 or y0 > y1:
             continue
-        s = 1 / area
+        s = one / area
         za, zb, zc = inverse_depth[a], inverse_depth[b], inverse_depth[c]
         step1, step2 = (cy - ay) * s, -(by - ay) * s
+        left = np.float32(x0) - ax
+        slope_b, slope_c = zb - za, zc - za
         for y in range(y0, y1 + 1):
-            w1 = ((x0 - ax) * (cy - ay) - (y - ay) * (cx - ax)) * s
-            w2 = ((bx - ax) * (y - ay) - (by - ay) * (x0 - ax)) * s
+            down = np.float32(y) - ay
+            w1 = (left * (cy - ay) - down * (cx - ax)) * s
+            w2 = ((bx - ax) * down - (by - ay) * left) * s
             for x in range(x0, x1 + 1):
-                if w1 >= 0 and w2 >= 0 and w1 + w2 <= 1:
-                    z = za + w1 * (zb - za) + w2 * (zc - za)
+                if w1 >= zero and w2 >= zero and w1 + w2 <= one:
+                    z = za + w1 * slope_b + w2 * slope_c
                     if z > nearest[y, x]:
                         nearest[y, x] = z
                         index[y, x] = t
@@ -274,7 +278,7 @@ def shade(
                 gloss, sky = np.float32(0.1), 0.15 + 0.85 * sky
             else:
                 tx, ty = u * n_strands, v * n_strands
-                x0, y0 = int(math.floor(tx)), int(math.floor(ty))
+                x0, y0 = math.floor(tx), math.floor(ty)
                 fx, fy = tx - x0, ty - y0
                 x0, y0 = x0 % n_strands, y0 % n_strands
                 x1, y1 = (x0 + 1) % n_strands, (y0 + 1) % n_strands
@@ -320,7 +324,11 @@ def shade(
                         blue + bright[2] * shine,
                     )
                 else:
-                    red, green, blue = red + bright[0] * gain, green + bright[1] * gain, blue + bright[2] * gain
+                    red, green, blue = (
+                        red + bright[0] * gain,
+                        green + bright[1] * gain,
+                        blue + bright[2] * gain,
+                    )
                 red += albedo[0] * bright[0] * seen * max((facing + wrap[0]) / (1 + wrap[0]), 0.0)
                 green += albedo[1] * bright[1] * seen * max((facing + wrap[1]) / (1 + wrap[1]), 0.0)
                 blue += albedo[2] * bright[2] * seen * max((facing + wrap[2]) / (1 + wrap[2]), 0.0)

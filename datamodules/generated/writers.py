@@ -2,15 +2,18 @@
 
 import csv
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-from joblib import Parallel, delayed, parallel_config
 from rich.progress import track
+from threadpoolctl import threadpool_limits
 
 from datamodules.generated.head import HeadModel, load_head
 from datamodules.generated.person import Person
@@ -310,11 +313,20 @@ def _spread(
 ) -> list[Result]:
     """The results of ``work(*job)`` in order, worked out by ``workers`` processes."""
     load_head(head)  # a missing head is reported once, here
-    # joblib starts fresh processes with one thread each: a fork would inherit the locks of OpenCV's threads.
-    with parallel_config("loky", inner_max_num_threads=1):
-        pool = Parallel(n_jobs=-1 if workers is None else workers, return_as="generator", batch_size=1)
-        results = pool(delayed(work)(*job) for job in jobs)
-        return list(track(results, "generating", total=len(jobs), disable=not progress))
+    if workers == 1:
+        return [work(*job) for job in track(jobs, "generating", disable=not progress)]
+    # Forked workers start at once and share the head. OpenCV's and BLAS's threads must be gone before the fork
+    # (a worker would wait for them for ever), and within a worker they would only be in the way.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    context = get_context("fork" if sys.platform == "linux" else "spawn")
+    try:
+        with threadpool_limits(1), ProcessPoolExecutor(workers, context) as pool:
+            futures = [pool.submit(work, *job) for job in jobs]
+            waiting = track(futures, "generating", disable=not progress)
+            return [future.result() for future in waiting]
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _mark(
