@@ -8,6 +8,8 @@ from numba import njit
 
 from datamodules.generated.head import CHART_HALF, EYE_LEFT, EYE_RIGHT, GUMS, HAIR, MOUTH, SKIN, TEETH
 
+fast = njit(cache=True, fastmath=True, error_model="numpy")
+
 
 class Lights(NamedTuple):
     """Light on the scene, in camera coordinates (x right, y down, z away), linear colours.
@@ -43,7 +45,7 @@ class Surfaces(NamedTuple):
     gloss: float
 
 
-@njit(cache=True, fastmath=True)
+@fast
 def deform(rest, weights, mode_start, mode_vertex, mode_shift, lids, eye_centres, eye_radius):
     """Rest vertices (N, 3) plus the modes by ``weights`` (M,); eyelids are kept outside the eyeballs."""
     out = rest.copy()
@@ -68,7 +70,7 @@ def deform(rest, weights, mode_start, mode_vertex, mode_shift, lids, eye_centres
     return out
 
 
-@njit(cache=True, fastmath=True)
+@fast
 def to_camera(points, turn, body_turn, stiff, shift):
     """Head coordinates (N, 3) to camera coordinates; ``stiff`` (N,) blends the body's turn into the head's."""
     out = np.empty_like(points)
@@ -82,7 +84,7 @@ def to_camera(points, turn, body_turn, stiff, shift):
     return out
 
 
-@njit(cache=True, fastmath=True)
+@fast
 def normals(points, triangles):
     """Unit vertex normals (N, 3), pointing outwards for triangles counter-clockwise seen from outside."""
     out = np.zeros_like(points)
@@ -102,7 +104,7 @@ def normals(points, triangles):
     return out
 
 
-@njit(cache=True, fastmath=True)
+@fast
 def rasterise(screen, inverse_depth, triangles, height, width):
     """Z-buffer: the nearest front-facing triangle at each pixel's centre, -1 where there is none, and its depth.
 
@@ -131,6 +133,7 @@ def rasterise(screen, inverse_depth, triangles, height, width):
         left = np.float32(x0) - ax
         slope_b, slope_c = zb - za, zc - za
         for y in range(y0, y1 + 1):
+            entered = False
             down = np.float32(y) - ay
             w1 = (left * (cy - ay) - down * (cx - ax)) * s
             w2 = ((bx - ax) * down - (by - ay) * left) * s
@@ -140,18 +143,21 @@ def rasterise(screen, inverse_depth, triangles, height, width):
                     if z > nearest[y, x]:
                         nearest[y, x] = z
                         index[y, x] = t
+                    entered = True
+                elif entered:
+                    break
                 w1 += step1
                 w2 += step2
     return index, nearest
 
 
-@njit(cache=True, fastmath=True)
+@fast
 def depth_map(screen, inverse_depth, triangles, height, width):
     """The depth alone, (H, W) float32, 0 where there is nothing."""
     return rasterise(screen, inverse_depth, triangles, height, width)[1]
 
 
-@njit(cache=True, fastmath=True)
+@fast
 def light_visibility(visibility, direction):
     """Unoccluded share (N,) of a light in head coordinates, from second-order spherical harmonics (N, 9)."""
     x, y, z = direction
@@ -165,14 +171,14 @@ def light_visibility(visibility, direction):
     return out
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@fast
 def _power(x, squarings):
     for _ in range(squarings):
         x = x * x
     return x
 
 
-@njit(cache=True, fastmath=True)
+@fast
 def shade(
     index, screen, triangles, material, rest, normal, uv, open_sky, lit, turn, surfaces, lights, gaze,
     eye_centres, background, scale,
@@ -188,6 +194,7 @@ def shade(
     size = skin.shape[0]
     texels = np.float32((size - 1) / (2 * CHART_HALF))  # a cm
     n_strands = strands.shape[0]
+    zero, half, one = np.float32(0), np.float32(0.5 * (scale - 1)), np.float32(1)
     albedo = np.empty(3, np.float32)
     wrap = np.empty(3, np.float32)
     for cell in range(height * width):
@@ -204,8 +211,8 @@ def shade(
         for sample in range(samples):
             row, column = oy * scale + sample // scale, ox * scale + sample % scale
             t = index[row, column]
-            middle = 0.5 * (scale - 1) if whole else 0.0
-            px, py = column + middle, row + middle
+            middle = half if whole else zero
+            px, py = np.float32(column) + middle, np.float32(row) + middle
             if t < 0:
                 for c in range(3):
                     out[oy, ox, c] += share * background[oy, ox, c]
@@ -214,10 +221,10 @@ def shade(
             ax, ay = screen[ia, 0], screen[ia, 1]
             bx, by = screen[ib, 0], screen[ib, 1]
             cx, cy = screen[ic, 0], screen[ic, 1]
-            s = 1 / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
+            s = one / ((bx - ax) * (cy - ay) - (by - ay) * (cx - ax))
             wb = ((px - ax) * (cy - ay) - (py - ay) * (cx - ax)) * s
             wc = ((bx - ax) * (py - ay) - (by - ay) * (px - ax)) * s
-            wa = 1 - wb - wc
+            wa = one - wb - wc
             nx = wa * normal[ia, 0] + wb * normal[ib, 0] + wc * normal[ic, 0]
             ny = wa * normal[ia, 1] + wb * normal[ib, 1] + wc * normal[ic, 1]
             nz = wa * normal[ia, 2] + wb * normal[ib, 2] + wc * normal[ic, 2]
@@ -229,10 +236,10 @@ def shade(
             wrap[0] = wrap[1] = wrap[2] = 0.1
 
             if kind == SKIN:
-                tx, ty = u * (size - 1), v * (size - 1)
+                tx, ty = u * np.float32(size - 1), v * np.float32(size - 1)
                 x0, y0 = min(int(tx), size - 2), min(int(ty), size - 2)
-                fx, fy = tx - x0, ty - y0
-                w00, w01, w10, w11 = (1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy
+                fx, fy = tx - np.float32(x0), ty - np.float32(y0)
+                w00, w01, w10, w11 = (one - fx) * (one - fy), fx * (one - fy), (one - fx) * fy, fx * fy
                 for c in range(3):
                     albedo[c] = (
                         w00 * skin[y0, x0, c] + w01 * skin[y0, x0 + 1, c]
@@ -240,8 +247,8 @@ def shade(
                     )  # fmt: skip
                 h00, h01 = skin[y0, x0, 3], skin[y0, x0 + 1, 3]
                 h10, h11 = skin[y0 + 1, x0, 3], skin[y0 + 1, x0 + 1, 3]
-                slope_x = ((h01 - h00) * (1 - fy) + (h11 - h10) * fy) * texels
-                slope_y = ((h00 - h10) * (1 - fx) + (h01 - h11) * fx) * texels
+                slope_x = ((h01 - h00) * (one - fy) + (h11 - h10) * fy) * texels
+                slope_y = ((h00 - h10) * (one - fx) + (h01 - h11) * fx) * texels
                 nx -= slope_x * turn[0, 0] + slope_y * turn[0, 1]
                 ny -= slope_x * turn[1, 0] + slope_y * turn[1, 1]
                 nz -= slope_x * turn[2, 0] + slope_y * turn[2, 1]
@@ -289,9 +296,9 @@ def shade(
                 soft = np.float32(0.25 + 0.75 * strand)
                 wrap[0] = wrap[1] = wrap[2] = 0.35
 
-            s = 1 / math.sqrt(nx * nx + ny * ny + nz * nz + 1e-12)
+            s = one / math.sqrt(nx * nx + ny * ny + nz * nz)
             nx, ny, nz = nx * s, ny * s, nz * s
-            up = 0.5 - 0.5 * ny
+            up = np.float32(0.5) * (one - ny)
             red, green, blue = np.float32(0), np.float32(0), np.float32(0)
             for k in range(2):
                 lx, ly, lz = direction[k, 0], direction[k, 1], direction[k, 2]
@@ -299,8 +306,8 @@ def shade(
                 seen = wa * lit[ia, k] + wb * lit[ib, k] + wc * lit[ic, k]
                 if kind == TEETH or kind == GUMS:
                     seen = 0.45 + 0.55 * seen
-                hx, hy, hz = lx, ly, lz - 1
-                s = 1 / math.sqrt(hx * hx + hy * hy + hz * hz + 1e-9)
+                hx, hy, hz = lx, ly, lz - one
+                s = one / math.sqrt(hx * hx + hy * hy + hz * hz)
                 shine = np.float32(0)
                 if kind == HAIR:
                     tx, ty, tz = turn[0, 1], turn[1, 1], turn[2, 1]
@@ -309,10 +316,10 @@ def shade(
                     d = (tx * hx + ty * hy + tz * hz) * s / math.sqrt(tx * tx + ty * ty + tz * tz + 1e-6)
                     shine = soft * _power(max(1 - d * d, 0.0), 4) * max(facing + 0.2, 0.0)
                 elif gloss > 0 and facing > 0:
-                    half = max((nx * hx + ny * hy + nz * hz) * s, 0.0)
-                    shine = gloss * _power(half, tight) * min(facing * 4, 1.0)
+                    half = max((nx * hx + ny * hy + nz * hz) * s, zero)
+                    shine = gloss * _power(half, tight) * min(facing * np.float32(4), one)
                 bright = colour[k, 0], colour[k, 1], colour[k, 2]
-                gain = 0.08 * shine * seen
+                gain = np.float32(0.08) * shine * seen
                 if kind == HAIR:
                     red += bright[0] * shine * seen * surfaces.hair_light[0] * 0.8
                     green += bright[1] * shine * seen * surfaces.hair_light[1] * 0.8
@@ -329,19 +336,19 @@ def shade(
                         green + bright[1] * gain,
                         blue + bright[2] * gain,
                     )
-                red += albedo[0] * bright[0] * seen * max((facing + wrap[0]) / (1 + wrap[0]), 0.0)
-                green += albedo[1] * bright[1] * seen * max((facing + wrap[1]) / (1 + wrap[1]), 0.0)
-                blue += albedo[2] * bright[2] * seen * max((facing + wrap[2]) / (1 + wrap[2]), 0.0)
-            red += albedo[0] * sky * (up * lights.sky[0] + (1 - up) * lights.ground[0])
-            green += albedo[1] * sky * (up * lights.sky[1] + (1 - up) * lights.ground[1])
-            blue += albedo[2] * sky * (up * lights.sky[2] + (1 - up) * lights.ground[2])
+                red += albedo[0] * bright[0] * seen * max((facing + wrap[0]) / (one + wrap[0]), zero)
+                green += albedo[1] * bright[1] * seen * max((facing + wrap[1]) / (one + wrap[1]), zero)
+                blue += albedo[2] * bright[2] * seen * max((facing + wrap[2]) / (one + wrap[2]), zero)
+            red += albedo[0] * sky * (up * lights.sky[0] + (one - up) * lights.ground[0])
+            green += albedo[1] * sky * (up * lights.sky[1] + (one - up) * lights.ground[1])
+            blue += albedo[2] * sky * (up * lights.sky[2] + (one - up) * lights.ground[2])
             out[oy, ox, 0] += share * red
             out[oy, ox, 1] += share * green
             out[oy, ox, 2] += share * blue
     return out
 
 
-@njit(cache=True, fastmath=True)
+@fast
 def develop(linear, grain, amount):
     """Linear colours (H, W, 3) to a uint8 picture: soft highlights, gamma 2, ``grain`` (H, W, 3) times ``amount``."""
     height, width = linear.shape[:2]
@@ -357,7 +364,7 @@ def develop(linear, grain, amount):
     return out
 
 
-@njit(cache=True, fastmath=True)
+@fast
 def furrow(skin, furrows, boxes, active, strength):
     """The skin (S, S, 4) with the grooves ``furrows[active]`` pressed in and darkened by ``strength``.
 
@@ -375,7 +382,7 @@ def furrow(skin, furrows, boxes, active, strength):
     return out
 
 
-@njit(cache=True, fastmath=True)
+@fast
 def blend(colour, mask, strength, target):
     """Mix ``target`` (3,) into ``colour`` (S, S, 3) in place, by ``strength * mask`` (S, S) cut to 0..1."""
     for y in range(mask.shape[0]):
