@@ -1,4 +1,5 @@
-"""Generated pictures per second, written to disk, beside drawing the same meshes triangle by triangle with OpenCV.
+"""Generated pictures per second, written to disk, beside drawing the same meshes triangle by triangle with
+OpenCV.
 
 Run: python benchmarks/generate.py [--workers 2] [--people 20] [--pictures 24]
 Bars: 150 pictures/s with the ict head and 400 with the procedural one, 128x128, two cores.
@@ -71,8 +72,8 @@ def main() -> None:
             rate = options.people * options.pictures / (time.perf_counter() - start)
         plain = painters_order(name, 10)
         print(
-            f"{name}: {rate:.0f} pictures/s at {SIZE}x{SIZE} with {options.workers} processes, written to disk; "
-            f"triangles in painter's order, one process, not shaded or written: {plain:.1f}/s; ratio {rate / plain:.1f}"
+            f"{name}: {rate:.0f} pictures/s at {SIZE}x{SIZE} with {options.workers} processes, written; "
+            f"painter's order, one process, not written: {plain:.1f}/s; ratio {rate / plain:.1f}"
         )
 
 

@@ -37,7 +37,8 @@ class Dlib:
         )
 
     def __call__(self, picture: Picture) -> tuple[bool, np.ndarray]:
-        """Whether the face was found, and its descriptor (128,); a face not found is described at its true place."""
+        """Whether the face was found, and its descriptor (128,); a face not found is described at its true
+        place."""
         image = np.ascontiguousarray(picture.image)
         boxes = self.detector(image, 1)
         if boxes:
@@ -50,7 +51,8 @@ class Dlib:
 
 
 def balanced_accuracy(descriptors: np.ndarray, people: np.ndarray) -> tuple[float, float, float, float]:
-    """Best balanced accuracy over thresholds, that threshold, mean distance of same and of different people."""
+    """Best balanced accuracy over thresholds, that threshold, mean distance of same and of different
+    people."""
     first, second = np.triu_indices(len(people), 1)
     distance = np.linalg.norm(descriptors[first] - descriptors[second], axis=1)
     same = people[first] == people[second]

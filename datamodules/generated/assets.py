@@ -17,7 +17,8 @@ ARCHIVE = f"https://github.com/{REPOSITORY}/archive/{COMMIT}.zip"
 FOLDER = "FaceXModel"
 NEUTRAL, IDENTITY = "generic_neutral_mesh", "identity"
 
-# Of the real model at that commit: SHA-256 of the neutral vertices, and mean absolute displacement over all modes.
+# Of the real model at that commit: SHA-256 of the neutral vertices, and mean absolute displacement over all
+# modes.
 VERTICES_SHA256 = "ac102c5e00e34f45d2b4e928e3bdcf3af5f1a90243d1a4cb70e30830bace78c9"
 IDENTITY_MOVES, EXPRESSION_MOVES = 1.2100375, 1.4249794
 
@@ -26,9 +27,12 @@ _LEFT_OUT = {"M_LacrimalFluid", "M_EyeBlend", "M_EyeOcclusion", "M_EyeLashes"}
 
 # The 68 Multi-PIE landmarks, from the model's documentation.
 LANDMARKS = (
-    1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443, 268, 493,
-    1914, 2044, 1401, 3615, 4240, 4114, 2734, 2509, 978, 4527, 4942, 4857, 1140, 2075, 1147, 4269, 3360, 1507, 1542,
-    1537, 1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732, 5708, 5695, 2081, 0, 4275, 6200, 6213, 6346, 6461,
+    1225, 1888, 1052, 367, 1719, 1722, 2199, 1447, 966, 3661, 4390, 3927, 3924, 2608, 3272, 4088, 3443,
+        268, 493,
+    1914, 2044, 1401, 3615, 4240, 4114, 2734, 2509, 978, 4527, 4942, 4857, 1140, 2075, 1147, 4269, 3360,
+        1507, 1542,
+    1537, 1528, 1518, 1511, 3742, 3751, 3756, 3721, 3725, 3732, 5708, 5695, 2081, 0, 4275, 6200, 6213,
+        6346, 6461,
     5518, 5957, 5841, 5702, 5711, 5533, 6216, 6207, 6470, 5517, 5966,
 )  # fmt: skip
 
@@ -53,7 +57,8 @@ def fetch_ict(source: Path | str | None = None) -> Path:
 
 
 def convert_ict(folder: Path, target: Path) -> Path:
-    """Convert a folder of the model's form to the arrays file ``target``, without the check of its contents."""
+    """Convert a folder of the model's form to the arrays file ``target``, without the check of its
+    contents."""
     return save_arrays(read_model(_model_folder(folder)), target)
 
 
@@ -69,7 +74,7 @@ def _download(scratch: Path) -> Path:
             )
     except (urllib.error.URLError, OSError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"the ict head could not be fetched from {ARCHIVE} ({error}). With no network on this machine, clone "
+            f"the ict head could not be fetched from {ARCHIVE} ({error}). With no network here, clone "
             f"github.com/{REPOSITORY} at commit {COMMIT} elsewhere, copy it here, and type: "
             "facegan assets ict --source FOLDER. Or use the embedded head: --head procedural"
         ) from error
@@ -87,7 +92,8 @@ def _model_folder(folder: Path) -> Path:
 
 
 def read_obj(path: Path) -> tuple[np.ndarray, list[list[int]], list[str]]:
-    """Vertices (V, 3) float64, polygons as lists of vertex numbers from 0, and the material of each polygon."""
+    """Vertices (V, 3) float64, polygons as lists of vertex numbers from 0, and the material of each
+    polygon."""
     vertices, polygons, materials, material = [], [], [], ""
     for line in path.read_text().splitlines():
         kind, _, rest = line.partition(" ")
@@ -175,7 +181,7 @@ def check_model(arrays: dict[str, np.ndarray]) -> None:
     if not same:
         raise UserError(
             f"what was fetched is not the ICT Face Model Light of commit {COMMIT}: its checksums differ. "
-            "Type facegan assets ict again; if it repeats, check out that commit by hand and use --source FOLDER"
+            "Type facegan assets ict again; if it repeats, check out that commit and use --source FOLDER"
         )
 
 

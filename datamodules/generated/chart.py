@@ -82,8 +82,8 @@ def _noise(size: int) -> np.ndarray:
     rng = np.random.default_rng(20)
     layers = []
     for cells in (10, 28, 80, size // 2):
-        layer = rng.normal(size=(cells, cells)).astype(np.float32)
-        layer = cv2.resize(layer, (size, size), interpolation=cv2.INTER_CUBIC)
+        coarse = rng.normal(size=(cells, cells)).astype(np.float32)
+        layer = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
         layers.append(layer / layer.std())
     return np.stack(layers)
 

@@ -20,8 +20,10 @@ STRAND_TEXELS = 128
 class Style:
     """A hair style; lengths and thicknesses in cm, angles in degrees from the crown.
 
-    ``front``, ``sides``, ``back``: where the scalp's hair ends; ``top``, ``round``: thickness above and at the sides;
-    ``fringe``: how far the front falls over the forehead (degrees); ``hang``: shortest and longest free length at
+    ``front``, ``sides``, ``back``: where the scalp's hair ends; ``top``, ``round``: thickness above and at
+    the sides;
+    ``fringe``: how far the front falls over the forehead (degrees); ``hang``: shortest and longest free
+    length at
     the sides and back; ``opening``: azimuth where hanging hair begins; ``knot``: a bun on top.
     """
 
@@ -57,7 +59,8 @@ STYLES: dict[str, Style | None] = {
 
 @dataclass(frozen=True)
 class Hair:
-    """Grown hair: vertices (H, 3), triangles into them, uv (H, 2) of the strands, and how open it lies (H,)."""
+    """Grown hair: vertices (H, 3), triangles into them, uv (H, 2) of the strands, and how open it lies
+    (H,)."""
 
     vertices: np.ndarray
     triangles: np.ndarray
@@ -82,7 +85,7 @@ def _scalp(head: HeadModel) -> tuple[np.ndarray, np.ndarray]:
     )
     d = np.stack([np.sin(polar) * np.sin(around), np.cos(polar), np.sin(polar) * np.cos(around)], -1)
     distance, near = tree.query(d, k=4)
-    weight = 1 / (distance + 0.01)
+    weight = 1 / (np.asarray(distance) + 0.01)
     return skin[near], weight / weight.sum(-1, keepdims=True)
 
 

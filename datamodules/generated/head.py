@@ -35,7 +35,8 @@ class HeadModel:
         triangles: (T, 3) int32, counter-clockwise seen from outside.
         material: (T,) uint8, one of the constants above.
         identity_modes: (K, N, 3) float32, displacement for one standard deviation of coefficient k.
-        mode_start, mode_vertex, mode_shift: sparse displacements at intensity 5 of the 17 AUs of the right side,
+        mode_start, mode_vertex, mode_shift: sparse displacements at intensity 5 of the 17 AUs of the right
+            side,
             then of the left: mode m moves ``mode_vertex[mode_start[m]:mode_start[m + 1]]``.
         landmarks: (68,) int32, a vertex for each landmark.
         uv: (N, 2) float32, place in the face chart, 0..1.
@@ -80,7 +81,8 @@ def chart_uv(points: np.ndarray) -> np.ndarray:
 def sparse_modes(
     modes: Mapping[int, Sequence[np.ndarray]], threshold: float = 1e-3
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Dense displacements ``{AU: (right (N, 3), left (N, 3))}`` to ``mode_start, mode_vertex, mode_shift``."""
+    """Dense displacements ``{AU: (right (N, 3), left (N, 3))}`` to ``mode_start, mode_vertex,
+    mode_shift``."""
     starts, vertices, shifts = [0], [], []
     for side in range(2):
         for au in AUS:

@@ -1,10 +1,9 @@
 """The embedded head, built by formula: a grid around an egg, slit at the eyes and the mouth.
 
-Rows are heights, columns are angles around the vertical axis. The row through the eyes and the row through the
+Rows are heights, columns are angles around the vertical axis. The row through the eyes and the row through
+the
 lips are doubled between the corners, so that lids and lips can part.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -70,7 +69,8 @@ def pair(p: np.ndarray, x: float, y: float, sx: float, sy: float) -> np.ndarray:
 
 
 def surface(angle: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Points (N, 3) of the closed-eyed, closed-mouthed head at azimuth ``angle`` (0 in front) and height ``y``."""
+    """Points (N, 3) of the closed-eyed, closed-mouthed head at azimuth ``angle`` (0 in front) and height
+    ``y``."""
     low = np.minimum(y, CROWN_Y)
     close = np.sqrt(np.maximum(1 - (np.maximum(y - CROWN_Y, 0) / CROWN_HEIGHT) ** 2.1, 0))
     depth = np.where(np.cos(angle) > 0, _FRONT(low), _BACK(low))
@@ -157,7 +157,8 @@ class _Grid:
 
 
 def _strip(outline: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A wall of quads facing outwards along ``outline`` (K, 2) of (x, z), from height ``bottom`` to ``top`` (K,)."""
+    """A wall of quads facing outwards along ``outline`` (K, 2) of (x, z), from height ``bottom`` to
+    ``top`` (K,)."""
     k = len(outline)
     points = np.concatenate([np.c_[outline[:, 0], h, outline[:, 1]] for h in (top, bottom)])
     i = np.arange(k - 1)
@@ -178,7 +179,8 @@ def _eyeball(centre: np.ndarray, rings: int = 9, spokes: int = 20) -> tuple[np.n
 
 
 def _assemble() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, _Grid]:
-    """Vertices, triangles, material, and for each vertex its part (0 skin, 1 upper inside, 2 lower inside)."""
+    """Vertices, triangles, material, and for each vertex its part (0 skin, 1 upper inside, 2 lower
+    inside)."""
     grid = _Grid()
     parts = [(grid.vertices(), grid.triangles(), SKIN, 0)]
     for centre, kind in zip(EYE_CENTRES, (EYE_RIGHT, EYE_LEFT), strict=True):
@@ -252,7 +254,8 @@ def _action_units(p: np.ndarray, part: np.ndarray, grid: _Grid) -> dict[int, np.
         12: move(corner, dx=1.0, dy=1.0, dz=-0.55) + move(pair(p, 4.0, -1.0, 1.6, 1.6), dy=0.4, dz=0.4),
         14: move(pair(p, 2.5, MOUTH_Y, 0.9, 0.9), dx=0.6, dy=0.05, dz=-0.9),
         15: move(corner, dx=0.25, dy=-1.0, dz=-0.15) + move(pair(p, 2.6, -5.0, 1.0, 1.2), dy=-0.4),
-        17: move(lip_down, dy=0.3, dz=0.3) + move(bump(p, 0, -4.4, 2.0, 0.7) * under_mouth, dy=0.3, dz=0.1) + move(lip_up, dy=0.3, dz=0.15)
+        17: move(lip_down, dy=0.3, dz=0.3) + move(bump(p, 0, -4.4, 2.0, 0.7) * under_mouth, dy=0.3,
+            dz=0.1) + move(lip_up, dy=0.3, dz=0.15)
         + move(bump(p, 0, -6.2, 1.8, 1.3), dy=0.7, dz=0.3),
         20: move(corner, dx=1.1, dy=-0.25, dz=-0.6) + move(pair(p, 3.6, -4.6, 1.4, 1.8), dx=0.4),
         23: move(corner, dx=-0.45) + move(front * bump(p, 0, -2.6, 2.0, 0.5) * ~under_mouth, dy=-0.3, dz=-0.3)
@@ -264,12 +267,12 @@ def _action_units(p: np.ndarray, part: np.ndarray, grid: _Grid) -> dict[int, np.
 
 
 def _identity_modes(p: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Displacements (K, N, 3) for one standard deviation; eyeballs move as wholes with the face around them."""
+    """Displacements (K, N, 3) for one standard deviation; eyeballs move as wholes with the face around
+    them."""
     where = p.copy()
-    for e, centre in enumerate(EYE_CENTRES):
+    for centre in EYE_CENTRES:
         near = (part == 1) & (np.linalg.norm(p - centre, axis=1) < EYE_RADIUS * 1.01)
-        where[near] = centre + [0, 0, 1]
-        del e
+        where[near] = centre + np.array([0, 0, 1])
     x, y, z = where.T
     s, zero = np.sign(x) * np.minimum(np.abs(x), 1), np.zeros(len(p))
 
@@ -284,18 +287,23 @@ def _identity_modes(p: np.ndarray, part: np.ndarray) -> np.ndarray:
     mouth = b(0, -3.3, 3.4, 2.2)
     eyes = b(3.1, 3.5, 2.2, 2.0)
     nose_low = b(0, -0.2, 1.6, 1.6)
-    modes: list[Callable[[], np.ndarray] | np.ndarray] = [
-        v(0.045 * x), v(dy=0.035 * y), v(dz=0.04 * z), v(0.06 * x * low), v(dy=-0.45 * low), v(dz=0.4 * low * (z > 4)),
+    modes = [
+        v(0.045 * x), v(dy=0.035 * y), v(dz=0.04 * z), v(0.06 * x * low), v(dy=-0.45 * low),
+            v(dz=0.4 * low * (z > 4)),
         v(0.05 * x * high), v(dy=0.6 * high), v(dz=0.35 * b(0, 8, 5, 2.5)),
-        v(0.22 * s * eyes), v(dy=0.22 * eyes), v(dy=0.12 * s * (x - 3.1 * np.sign(x)) * eyes), v(dz=-0.25 * eyes),
-        v(dz=0.4 * b(0, 1.2, 1.2, 2.4)), v(dz=0.45 * b(0, 0.2, 1.2, 1.1)), v(0.25 * s * b(1.1, -0.5, 0.9, 1.0)),
+        v(0.22 * s * eyes), v(dy=0.22 * eyes), v(dy=0.12 * s * (x - 3.1 * np.sign(x)) * eyes),
+            v(dz=-0.25 * eyes),
+        v(dz=0.4 * b(0, 1.2, 1.2, 2.4)), v(dz=0.45 * b(0, 0.2, 1.2, 1.1)), v(0.25 * s * b(1.1, -0.5, 0.9,
+            1.0)),
         v(dy=-0.35 * nose_low), v(dy=0.3 * b(0, 0.4, 0.8, 0.8)), v(dz=0.35 * b(0, 2.8, 0.9, 1.3)),
         v(0.1 * x * b(0, 2.4, 1.5, 1.6)), v(0.11 * x * mouth), v(dy=0.3 * mouth), v(dz=0.28 * mouth),
         v(dy=0.16 * b(0, -2.6, 1.9, 0.4), dz=0.16 * b(0, -2.7, 1.8, 0.5)),
         v(dy=-0.18 * b(0, -4.2, 1.8, 0.45), dz=0.18 * b(0, -4.1, 1.7, 0.5)),
         v(0.35 * s * b(4.6, 0.6, 2, 1.8), dz=0.3 * b(4.4, 0.6, 2, 1.8)), v(0.4 * s * b(4.8, -3, 1.8, 2.2)),
-        v(0.45 * s * b(5.4, -5.0, 1.8, 1.8)), v(dz=0.3 * b(2.6, 5.5, 2.4, 0.9)), v(dy=0.25 * b(3.0, 5.8, 3, 1.3)),
-        v(dz=0.45 * b(0, -6.8, 1.8, 1.3)), v(0.14 * x * b(0, -6.8, 2.6, 1.3)), v(0.05 * x / (1 + np.exp(y + 9))),
+        v(0.45 * s * b(5.4, -5.0, 1.8, 1.8)), v(dz=0.3 * b(2.6, 5.5, 2.4, 0.9)), v(dy=0.25 * b(3.0, 5.8, 3,
+            1.3)),
+        v(dz=0.45 * b(0, -6.8, 1.8, 1.3)), v(0.14 * x * b(0, -6.8, 2.6, 1.3)),
+            v(0.05 * x / (1 + np.exp(y + 9))),
         v(0.12 * b(0, 0, 2, 6)), v(dy=0.1 * b(3.0, 3.4, 5, 6) * np.sign(x)),
     ]  # fmt: skip
     return np.stack(modes).astype(np.float32)

@@ -72,7 +72,8 @@ def deform(rest, weights, mode_start, mode_vertex, mode_shift, lids, eye_centres
 
 @fast
 def to_camera(points, turn, body_turn, stiff, shift):
-    """Head coordinates (N, 3) to camera coordinates; ``stiff`` (N,) blends the body's turn into the head's."""
+    """Head coordinates (N, 3) to camera coordinates; ``stiff`` (N,) blends the body's turn into the
+    head's."""
     out = np.empty_like(points)
     for i in range(points.shape[0]):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
@@ -106,9 +107,11 @@ def normals(points, triangles):
 
 @fast
 def rasterise(screen, inverse_depth, triangles, height, width):
-    """Z-buffer: the nearest front-facing triangle at each pixel's centre, -1 where there is none, and its depth.
+    """Z-buffer: the nearest front-facing triangle at each pixel's centre, -1 where there is none, and its
+    depth.
 
-    ``screen`` (N, 2) pixels, ``inverse_depth`` (N,) larger is nearer; returns (H, W) int32 and (H, W) float32.
+    ``screen`` (N, 2) pixels, ``inverse_depth`` (N,) larger is nearer; returns (H, W) int32 and (H, W)
+    float32.
     """
     nearest = np.zeros((height, width), np.float32)
     index = np.full((height, width), -1, np.int32)
@@ -185,7 +188,8 @@ def shade(
 ):  # fmt: skip
     """Linear colours (H, W, 3) of the picture at ``1 / scale`` of the resolution of ``index``.
 
-    ``open_sky`` (N,) and ``lit`` (N, 2): unoccluded share of the ambient light and of each light; ``gaze`` (3,) in
+    ``open_sky`` (N,) and ``lit`` (N, 2): unoccluded share of the ambient light and of each light; ``gaze``
+    (3,) in
     head coordinates; ``background`` (H, W, 3) linear.
     """
     height, width = background.shape[:2]
@@ -254,7 +258,7 @@ def shade(
                 nz -= slope_x * turn[2, 0] + slope_y * turn[2, 1]
                 gloss = surfaces.gloss
                 wrap[0], wrap[1], wrap[2] = 0.42, 0.22, 0.16
-            elif kind == EYE_RIGHT or kind == EYE_LEFT:
+            elif kind in (EYE_RIGHT, EYE_LEFT):
                 e = kind - EYE_RIGHT
                 dx = wa * rest[ia, 0] + wb * rest[ib, 0] + wc * rest[ic, 0] - eye_centres[e, 0]
                 dy = wa * rest[ia, 1] + wb * rest[ib, 1] + wc * rest[ic, 1] - eye_centres[e, 1]
@@ -304,7 +308,7 @@ def shade(
                 lx, ly, lz = direction[k, 0], direction[k, 1], direction[k, 2]
                 facing = nx * lx + ny * ly + nz * lz
                 seen = wa * lit[ia, k] + wb * lit[ib, k] + wc * lit[ic, k]
-                if kind == TEETH or kind == GUMS:
+                if kind in (TEETH, GUMS):
                     seen = 0.45 + 0.55 * seen
                 hx, hy, hz = lx, ly, lz - one
                 s = one / math.sqrt(hx * hx + hy * hy + hz * hz)
@@ -324,7 +328,7 @@ def shade(
                     red += bright[0] * shine * seen * surfaces.hair_light[0] * 0.8
                     green += bright[1] * shine * seen * surfaces.hair_light[1] * 0.8
                     blue += bright[2] * shine * seen * surfaces.hair_light[2] * 0.8
-                elif kind == EYE_RIGHT or kind == EYE_LEFT:
+                elif kind in (EYE_RIGHT, EYE_LEFT):
                     red, green, blue = (
                         red + bright[0] * shine,
                         green + bright[1] * shine,
@@ -350,7 +354,8 @@ def shade(
 
 @fast
 def develop(linear, grain, amount):
-    """Linear colours (H, W, 3) to a uint8 picture: soft highlights, gamma 2, ``grain`` (H, W, 3) times ``amount``."""
+    """Linear colours (H, W, 3) to a uint8 picture: soft highlights, gamma 2, ``grain`` (H, W, 3) times
+    ``amount``."""
     height, width = linear.shape[:2]
     out = np.empty((height, width, 3), np.uint8)
     for y in range(height):

@@ -21,7 +21,8 @@ KID_SCALE = np.array([0.93, 0.86])
 
 @dataclass(frozen=True)
 class Body:
-    """A person made ready to be rendered: neutral vertices, skin texture, hair; made once, used for every shot."""
+    """A person made ready to be rendered: neutral vertices, skin texture, hair; made once, used for every
+    shot."""
 
     head: HeadModel
     person: Person
@@ -96,7 +97,8 @@ def embody(head: HeadModel, person: Person, texture: int = 256) -> Body:
         ball = np.unique(head.triangles[head.material == kind])
         moved, was = rest[ball], head.vertices[ball]
         centre = mean + (moved - was).mean(0)
-        # The scan's eyes stretch with the face; the renderer wants round ones, which also keep the lids outside.
+        # The scan's eyes stretch with the face; the renderer wants round ones, which also keep the lids
+        # outside.
         radius = (
             head.eye_radius
             * np.linalg.norm(moved - centre, axis=1).mean()
@@ -175,7 +177,8 @@ def rotation(pose: np.ndarray) -> np.ndarray:
 
 
 def au_weights(person: Person, au: np.ndarray) -> np.ndarray:
-    """Weights (34,) of the head's modes, right side first: the person's own strength of each AU on each side."""
+    """Weights (34,) of the head's modes, right side first: the person's own strength of each AU on each
+    side."""
     return (np.asarray(au) / AU_MAX * person.gains).astype(np.float32).ravel()
 
 
@@ -222,8 +225,9 @@ def render(body: Body, shot: Shot, size: tuple[int, int] | int = 128, scale: int
     open_sky = np.clip(1.25 * body.visibility[:, 0], 0.12, 1).astype(f32)
     background = cv2.resize(shot.background, (width, height), interpolation=cv2.INTER_CUBIC)
     colours = raster.shade(
-        index, screen, body.triangles, body.material, body.rest, normal, body.uv, open_sky, lit, turn.astype(f32),
-        _furrowed(body, shot.au), shot.lights, _gaze(body, shot, turn, shift), body.eye_centres, background, scale,
+        index, screen, body.triangles, body.material, body.rest, normal, body.uv, open_sky, lit,
+        turn.astype(f32), _furrowed(body, shot.au), shot.lights, _gaze(body, shot, turn, shift),
+        body.eye_centres, background, scale,
     )  # fmt: skip
     return Picture(
         image=raster.develop(colours, _grain(height, width, shot.grain_seed), shot.grain),
@@ -245,8 +249,9 @@ def _furrowed(body: Body, au: np.ndarray) -> raster.Surfaces:
     if not active:
         return body.surfaces
     depth = 0.75 + 0.5 * body.person.age
-    return body.surfaces._replace(skin=raster.furrow(skin, chart.furrows, chart.boxes, np.array([k for k, _ in active]), np.array([depth * s for _, s in active], np.float32)
-    ))  # fmt: skip
+    aus = np.array([k for k, _ in active])
+    depths = np.array([depth * strength for _, strength in active], np.float32)
+    return body.surfaces._replace(skin=raster.furrow(skin, chart.furrows, chart.boxes, aus, depths))
 
 
 def _gaze(body: Body, shot: Shot, turn: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -283,7 +288,8 @@ def apex(person: Person, expression: str, strength: float = 1.0, variation: floa
 
 
 def draw_lights(rng: np.random.Generator, spread: float = 1.0) -> raster.Lights:
-    """Random light: a key from above and one side, a weaker fill, sky and ground; ``spread`` 0 is a plain studio."""
+    """Random light: a key from above and one side, a weaker fill, sky and ground; ``spread`` 0 is a plain
+    studio."""
     side, up = rng.uniform(-1.15, 1.15) * spread, 0.55 + rng.uniform(-0.45, 0.4) * spread
     key = np.array([np.sin(side), -up, -np.cos(side)])
     fill = np.array([-np.sign(side + 1e-9) * rng.uniform(0.5, 1), rng.uniform(-0.5, 0.2), -0.7])
@@ -319,7 +325,8 @@ def draw_shot(
     pose_spread: tuple[float, float, float] = (6, 12, 4),
     light_spread: float = 1.0,
 ) -> Shot:
-    """A picture of an action: random pose (degrees of standard deviation, at most 30), light, gaze and camera."""
+    """A picture of an action: random pose (degrees of standard deviation, at most 30), light, gaze and
+    camera."""
     pose = np.radians(np.clip(rng.normal(0, pose_spread), -30, 30))
     return Shot(
         au=au,

@@ -1,4 +1,5 @@
-"""Contact sheets: people by expressions, and every AU from 0 to 5, to look at before anything is trained on them."""
+"""Contact sheets: people by expressions, and every AU from 0 to 5, to look at before anything is trained
+on them."""
 
 from pathlib import Path
 

@@ -63,7 +63,8 @@ IMAGE_HEADER = ("face", "confidence", *_BLOCK)
 class FolderOptions:
     """What ``write_folder`` varies; stored in ``GENERATED.json``.
 
-    ``aus``: "prototypes" (the eight expressions at random strength), "independent" (sparse random AUs) or "mixed"
+    ``aus``: "prototypes" (the eight expressions at random strength), "independent" (sparse random AUs) or
+    "mixed"
     (half and half); ``pose_spread``: standard deviation of pitch, yaw, roll in degrees, cut at 30;
     ``light_spread``: 0 is one studio light, 1 is anything.
     """
@@ -188,7 +189,8 @@ def write_folder(
     progress: bool = False,
     **options: Any,
 ) -> Path:
-    """Write people in the ``folder`` layout: pictures, one OpenFace CSV a person, ``labels.csv``, ``GENERATED.json``.
+    """Write people in the ``folder`` layout: pictures, one OpenFace CSV a person, ``labels.csv``,
+    ``GENERATED.json``.
 
     Args:
         root: folder to write into; made if need be.
@@ -266,7 +268,8 @@ def write_rafd(
     progress: bool = False,
     **options: Any,
 ) -> Path:
-    """Write people in RaFD's layout: flat real names, FaceLandmarkImg CSVs in ``processed``, ``GENERATED.json``.
+    """Write people in RaFD's layout: flat real names, FaceLandmarkImg CSVs in ``processed``,
+    ``GENERATED.json``.
 
     Args:
         root: folder to write into.
@@ -281,7 +284,7 @@ def write_rafd(
     models = sorted(k for k, (ethnicity, _) in RAFD_MODELS.items() if chosen.kids or ethnicity != "Kid")
     if people > len(models):
         raise UserError(
-            f"RaFD has {len(models)} models{'' if chosen.kids else ' without the kids'}, {people} were asked for; "
+            f"RaFD has {len(models)} models{'' if chosen.kids else ' without the kids'}, not {people}; "
             "for more people use the folder layout: facegan generate folder --people N"
         )
     root = Path(root)
@@ -315,7 +318,8 @@ def _spread(
     load_head(head)  # a missing head is reported once, here
     if workers == 1:
         return [work(*job) for job in track(jobs, "generating", disable=not progress)]
-    # Forked workers start at once and share the head. OpenCV's and BLAS's threads must be gone before the fork
+    # Forked workers start at once and share the head. OpenCV's and BLAS's threads must be gone before the
+    # fork
     # (a worker would wait for them for ever), and within a worker they would only be in the way.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

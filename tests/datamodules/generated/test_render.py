@@ -118,7 +118,7 @@ def test_sky_visibility_of_a_ball_and_of_its_hidden_neighbour():
     ]
     triangles = np.concatenate(faces)
     ball = (8 * d).astype(np.float32)
-    two = np.concatenate([ball, ball + [16.5, 0, 0]]).astype(np.float32)
+    two = np.concatenate([ball, ball + np.array([16.5, 0, 0])]).astype(np.float32)
     alone = sky_visibility(ball, triangles)
     beside = sky_visibility(two, np.concatenate([triangles, triangles + len(ball)]))
     at = int(np.argmax(ball[:, 0]))

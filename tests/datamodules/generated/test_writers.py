@@ -74,7 +74,8 @@ def test_writing_again_keeps_what_is_there_and_mends_what_is_not(tmp_path):
 
 def test_rafd_layout(tmp_path):
     root = write_rafd(
-        tmp_path, 10, workers=1, cameras=(45, 90), gazes=("frontal", "left"), expressions=("neutral", "happiness"),
+        tmp_path, 10, workers=1, cameras=(45, 90), gazes=("frontal", "left"), expressions=("neutral",
+            "happiness"),
         size=(150, 100), texture=64,
     )  # fmt: skip
     names = sorted(p.name for p in root.glob("*.jpg"))
