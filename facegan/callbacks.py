@@ -33,33 +33,40 @@ class RunCheckpoint(Checkpoint):
     def __init__(self, run: Run, every: int, monitor: tuple[str, ...]) -> None:
         self.run, self.every, self.monitor = run, every, monitor
         self.best: float | None = None
-        self._saved_at = -1
+        self._due = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Agree on one run folder."""
         self.run = Run(Path(trainer.strategy.broadcast(str(self.run.folder))))
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        """Save every ``every`` batches."""
-        if pl_module.batches_seen % self.every == 0:
+        """Save every ``every`` batches, and where training was asked to stop."""
+        self._due |= pl_module.batches_seen % self.every == 0 or trainer.should_stop
+        # after an epoch's last batch its schedulers have still to step: wait for its end
+        if self._due and not trainer.is_last_batch:
             self._save(trainer, pl_module, self.run.last)
+            self._due = False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the best one so far."""
-        metrics = trainer.callback_metrics
+        """Save the best one so far; rank 0 decides, for it alone has the judges' figures."""
+        quality = trainer.strategy.broadcast(self._quality(trainer.callback_metrics))
+        if quality is not None and (self.best is None or quality > self.best):
+            self.best = quality
+            self._save(trainer, pl_module, self.run.best)
+
+    def _quality(self, metrics: dict[str, Tensor]) -> float | None:
         for name in self.monitor:
-            key = name.removeprefix("-")
-            if key in metrics and torch.isfinite(metrics[key]):
-                quality = float(metrics[key]) * (-1 if name.startswith("-") else 1)
-                if self.best is None or quality > self.best:
-                    self.best = quality
-                    self._save(trainer, pl_module, self.run.best)
-                return
+            value = metrics.get(name.removeprefix("-"))
+            if value is not None and torch.isfinite(value):
+                return float(value) * (-1 if name.startswith("-") else 1)
+        return None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save when the last planned epoch is done, after its schedulers have stepped."""
-        if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
+        """Save what fell due on the last batch, and the end of training; after the module's own hook."""
+        last = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
+        if self._due or last:
             self._save(trainer, pl_module, self.run.last)
+            self._due = False
 
     def _save(self, trainer: pl.Trainer, pl_module: Any, path: Path) -> None:
         temporary = path.with_suffix(".tmp")
@@ -167,14 +174,14 @@ class JudgeEdits(Callback):
             pl_module.edit, sources["image"].to(pl_module.device), targets["au"].to(pl_module.device)
         )
         if self._judges.au is not None:
-            score = Agreement(AU_NAMES)
+            score = Agreement(AU_NAMES, sync_on_compute=False)
             score.update(self._judges.au(edited), targets["au"])
             result = score.compute()
             pl_module.log("val/au_mse_judge", result["mse_mean"].float(), rank_zero_only=True)
             pl_module.log("val/au_pcc_judge", result["pcc_mean"].float(), rank_zero_only=True)
         if self._target_geometry is None:
             self._target_geometry = self._judges.geometry(targets["image"])
-        score = Agreement(GEOMETRY)
+        score = Agreement(GEOMETRY, sync_on_compute=False)
         score.update(self._judges.geometry(edited.cpu()), self._target_geometry)
         result = score.compute()
         if torch.isfinite(result["pcc_mean"]):

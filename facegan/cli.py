@@ -116,10 +116,11 @@ def _assets(args: argparse.Namespace) -> None:
 
 
 def _generate(args: argparse.Namespace) -> None:
-    from datamodules.generated import contact_sheet
     from datamodules.generated.request import GenerateConfig, generate
 
     if args.sheet:
+        from datamodules.generated.sheets import contact_sheet
+
         print(contact_sheet(args.head, Path(args.sheet)))
         return
     if not args.root:

@@ -36,8 +36,8 @@ class Agreement(Metric):
     products: Tensor
     squared_error: Tensor
 
-    def __init__(self, names: Sequence[str]) -> None:
-        super().__init__()
+    def __init__(self, names: Sequence[str], **options: Any) -> None:
+        super().__init__(**options)
         self.names = tuple(names)
         k = len(self.names)
         double = torch.float64
@@ -166,8 +166,8 @@ class Acceptance(Metric):
     rejected: Tensor
     total: Tensor
 
-    def __init__(self, threshold: float) -> None:
-        super().__init__()
+    def __init__(self, threshold: float, **options: Any) -> None:
+        super().__init__(**options)
         self.threshold = threshold
         for name in ("pairs", "accepted", "rejected"):
             self.add_state(name, torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")

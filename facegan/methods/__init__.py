@@ -1,7 +1,11 @@
-"""Every method: its config dataclass and its LightningModule."""
+"""Every method and every judge that is trained: its config dataclass and its LightningModule."""
 
 from facegan.methods.eggan import EGGAN, EGGANConfig
+from facegan.methods.judge_au import JudgeAU, JudgeAUConfig
+from facegan.methods.judge_identity import JudgeIdentity, JudgeIdentityConfig
 
 METHODS = {
     "eggan": (EGGANConfig, EGGAN),
+    "judge_au": (JudgeAUConfig, JudgeAU),
+    "judge_identity": (JudgeIdentityConfig, JudgeIdentity),
 }

@@ -155,7 +155,7 @@ class JudgeAU(pl.LightningModule):
     @torch.no_grad()
     def measure(self, part: Any, batch_size: int = 64) -> dict[str, Any]:
         """MSE and PCC, per AU and mean, on one split of a data module."""
-        agreement = Agreement(AU_NAMES)
+        agreement = Agreement(AU_NAMES, sync_on_compute=False)
         was_training = self.training
         self.eval()
         for start in range(0, len(part.au), batch_size):

@@ -171,12 +171,13 @@ class _Scores:
         """Both tables as nested dicts of plain numbers and lists."""
         judges = self.judges
         names = (COPY_SOURCE, COPY_TARGET, method)
-        au = {name: Agreement(AU_NAMES) for name in names}
-        shape = {name: Agreement(GEOMETRY) for name in names}
+        # the first process evaluates alone: nothing may wait for the others
+        au = {name: Agreement(AU_NAMES, sync_on_compute=False) for name in names}
+        shape = {name: Agreement(GEOMETRY, sync_on_compute=False) for name in names}
         seen = self._source_answers()
         real = {judge.name: self._real_pairs(judge) for judge in judges.identity}
         accepted = {
-            (name, judge.name): Acceptance(float(real[judge.name]["threshold"]))
+            (name, judge.name): Acceptance(float(real[judge.name]["threshold"]), sync_on_compute=False)
             for judge in judges.identity
             if "threshold" in real[judge.name]
             for name in names
@@ -258,7 +259,7 @@ class _Scores:
         likeness = similarity(features[first[chosen]], features[second[chosen]])
         if not likeness.isfinite().any():
             return {"reason": "no face could be judged in the test pictures"}
-        verification = Verification()
+        verification = Verification(sync_on_compute=False)
         verification.update(likeness, torch.from_numpy(same[chosen]))
         return verification.compute()
 

@@ -1,0 +1,208 @@
+"""Configs, and the whole path: train, log, save, resume after a kill, two ranks."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from datamodules.generated.writers import write_folder
+from facegan import experiment
+from facegan.cli import main
+from facegan.config import UserError
+from facegan.runs import Run, find_run
+
+TINY = [
+    "method.epochs=2", "method.pretrain_epochs=1", "method.perceptual=classifier", "method.latent=8",
+    "method.encoder_widths=[4,4,8]", "method.generator_widths=[8,8,8,4]", "method.critic_widths=[4,8,8,8]",
+    "method.classifier_width=0.05", "method.view_noise=1",
+    "data.name=folder", "data.image_size=32", "data.landmarks=openface", "data.batch_size=4", "data.val_fraction=0.2",
+    "data.prepare_workers=1", "trainer.accelerator=cpu", "trainer.devices=1", "trainer.threads=1",
+    "trainer.log_every=1", "trainer.progress=false", "log.wandb=disabled",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory) -> Path:
+    """Seven generated people with five pictures each, in the folder layout."""
+    return write_folder(tmp_path_factory.mktemp("people"), 7, 5, size=64, workers=1)
+
+
+def tiny(people: Path, *more: str) -> experiment.ExperimentConfig:
+    return experiment.load_config("eggan_rafd", [*TINY, f"data.roots=[{people}]", "evaluate_after=false", *more])
+
+
+def rows(run: Run) -> list[dict[str, str]]:
+    with run.metrics.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return torch.load(run.last, map_location="cpu", weights_only=True)["state_dict"]
+
+
+def assert_same(a: Run, b: Run) -> None:
+    one, two = weights(a), weights(b)
+    assert one.keys() == two.keys()
+    assert not [key for key in one if not torch.equal(one[key], two[key])]
+    assert a.metrics.read_bytes() == b.metrics.read_bytes()
+
+
+@pytest.mark.parametrize("name", experiment.experiments())
+def test_every_shipped_experiment_loads(name):
+    config = experiment.load_config(name)
+    assert config.name == name
+    assert config.method.total_epochs > 0
+    first = experiment.experiments()[name].read_text().splitlines()[0]
+    assert first.startswith("# "), "the first line says which table or figure it is for"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("method.w_identiy=3", "unknown key method.w_identiy; did you mean method.w_identity?"),
+        ("trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
+        ("sead=3", "did you mean seed?"),
+        ("method.lr=fast", "method.lr"),
+        ("method.lr=-1", "method.lr=-1.0: must be above 0"),
+        ("data.batch_size=0", "data.batch_size=0: must be 1 or more"),
+        ("trainer.precision=8", "trainer.precision=8: choose one of"),
+        ("method.name=egan", "method.name=egan: choose one of"),
+        ("data.name=rafdd", "data.name=rafdd: choose one of"),
+        ("batch", "write key=value"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_one_sentence(override, words, capsys):
+    assert main(["train", "eggan_rafd", override]) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_unknown_experiments_and_runs_name_the_nearest(capsys):
+    assert main(["train", "egan_rafd"]) == 2
+    assert "did you mean eggan_rafd?" in capsys.readouterr().err
+    with pytest.raises(UserError, match="facegan train eggan_demo"):
+        find_run("nothing")
+
+
+def test_without_rafd_training_stops_at_once_and_says_how_to_go_on(capsys, homes):
+    assert main(["train", "eggan_rafd"]) == 2
+    said = capsys.readouterr().err
+    assert str(homes / "data" / "rafd") in said
+    for words in ("Radboud", "facegan train eggan_generated", "data.root="):
+        assert words in said
+    assert not list((homes / "runs").glob("*/*"))
+
+
+def test_a_run_leaves_what_it_should(people):
+    run = experiment.train(tiny(people))
+    saved = torch.load(run.last, map_location="cpu", weights_only=True)
+    log = rows(run)
+    assert saved["batches_seen"] == 3 * 6, "three epochs of 25 training pictures in batches of 4"
+    assert [row["step"] for row in log if row["train/pretrain_id"]] == [str(i) for i in range(6)]
+    assert [row["step"] for row in log if row["train/g_au"]] == [str(i) for i in range(6, 18)]
+    assert {"val/l1", "val/au_mse_own"} <= set(log[0])
+    assert (run.folder / "version.json").exists()
+    assert len(list(run.samples.glob("*.png"))) == 3
+    again = experiment.load_config(str(run.config))
+    assert experiment.plain(again)["method"] == experiment.plain(tiny(people))["method"]
+
+
+def test_same_seed_same_run_other_seed_other_run(people):
+    a, b = experiment.train(tiny(people)), experiment.train(tiny(people))
+    assert_same(a, b)
+    c = experiment.train(tiny(people, "seed=1"))
+    assert a.metrics.read_bytes() != c.metrics.read_bytes()
+
+
+@pytest.mark.parametrize("at", [8, 12], ids=["mid-epoch", "epoch's edge"])
+def test_stopping_and_resuming_is_the_same_run(people, at):
+    whole = experiment.train(tiny(people))
+    part = experiment.train(tiny(people, f"trainer.max_batches={at}"))
+    config = experiment.load_config(str(part.config), ["trainer.max_batches=null"])
+    resumed = experiment.train(config, resume=part)
+    one, two = weights(whole), weights(resumed)
+    assert not [key for key in one if not torch.equal(one[key], two[key])]
+    # stopping within an epoch validates once more, there
+    extra = [row for row in rows(resumed) if row not in rows(whole)]
+    assert [row["step"] for row in extra] == (["7"] if at == 8 else [])
+    assert [row for row in rows(resumed) if row not in extra] == rows(whole)
+
+
+def test_resume_after_kill_9_with_workers_is_bit_for_bit(people, homes):
+    """The promise: killed in the middle of an epoch, with loader workers, it goes on as if nothing had been."""
+    options = ["data.num_workers=2", "trainer.checkpoint_every=3"]
+    whole = experiment.train(tiny(people, *options))
+    before = set(homes.glob("runs/*/*"))
+    argv = [*TINY, f"data.roots=[{people}]", "evaluate_after=false", *options]
+    code = "import sys; sys.argv[0] = 'facegan'; from facegan.cli import main; main(sys.argv[1:])"
+    # every batch is slowed down, so that the kill falls between two of them
+    slow = "import time; from facegan.methods.eggan import EGGAN as E; s = E.training_step; "
+    slow += "E.training_step = lambda *a: (time.sleep(0.3), s(*a))[1]; "
+    process = subprocess.Popen(
+        [sys.executable, "-c", slow + code, "train", "eggan_rafd", *argv], env=dict(os.environ),
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.time() + 240
+    killed = None
+    while time.time() < deadline and process.poll() is None:
+        found = [Run(folder) for folder in set(homes.glob("runs/*/*")) - before]
+        if found and found[0].metrics.exists() and len(rows(found[0])) >= 9:
+            killed = found[0]
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert killed is not None, process.stderr.read().decode()[-2000:]
+    process.wait()
+    seen = torch.load(killed.last, map_location="cpu", weights_only=True)["batches_seen"]
+    assert seen % 5, "the checkpoint must lie in the middle of an epoch"
+    assert len(rows(killed)) > seen, "the log must be ahead of the checkpoint, so that it is cut back"
+    assert main(["train", "--resume", str(killed.folder)]) == 0
+    assert_same(whole, killed)
+
+
+RANKS = """
+import sys
+import torch
+from facegan.methods.eggan import EGGAN
+
+def same_on_all_ranks(module):
+    for name, value in module.state_dict().items():
+        everyone = module.all_gather(value.float())
+        assert torch.equal(everyone[0], everyone[1]), name
+    print("ranks are equal", flush=True)
+
+EGGAN.on_fit_end = same_on_all_ranks
+from facegan.cli import main
+sys.exit(main())
+"""
+
+
+def test_two_ranks_equal_one_process(people, tmp_path):
+    """DDP over gloo, the same global batch: equal weights on both ranks, the losses of one process."""
+    options = ["method.pretrain_epochs=1", "method.epochs=4"]
+    one = experiment.train(tiny(people, *options))
+    script = tmp_path / "two_ranks.py"
+    script.write_text(RANKS)
+    argv = [*TINY, f"data.roots=[{people}]", "evaluate_after=false", *options, "trainer.devices=2"]
+    done = subprocess.run(
+        [sys.executable, str(script), "train", "eggan_rafd", *argv], capture_output=True, text=True, timeout=500,
+        env=dict(os.environ, OMP_NUM_THREADS="1"), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("ranks are equal") == 2
+    two = find_run("eggan_rafd")
+    assert two.folder != one.folder
+    compared = 0
+    for x, y in zip(rows(one), rows(two), strict=True):
+        for key in x:
+            if key.startswith("train/") and x[key] and "accuracy" not in key:
+                compared += 1
+                assert float(y[key]) == pytest.approx(float(x[key]), rel=1e-4, abs=1e-5), (key, x["step"])
+    assert compared > 20 * 10
