@@ -119,7 +119,7 @@ def embody(head: HeadModel, person: Person, texture: int = 256) -> Body:
     recess = np.zeros(len(rest), np.float32)
     recess[np.unique(head.triangles[np.isin(head.material, (TEETH, GUMS, MOUTH))])] = 0.35
     # The bust ends below the shoulders: stretched, it reaches the lower edge of a portrait.
-    rest[:n, 1] -= 3 * np.maximum(-15 - rest[:n, 1], 0)
+    rest[:n, 1] -= 7 * np.maximum(-15 - rest[:n, 1], 0)
     stiff = np.clip((rest[:, 1] + 15) / 6.5, 0, 1)
     return Body(
         head=head,
