@@ -50,7 +50,9 @@ class AdversarialModule(pl.LightningModule):
         world = self.trainer.world_size
         total = torch.randn if normal else torch.rand
         values = total(self._rows * world, *shape, generator=self._generator)
-        return values[self.trainer.global_rank * self._rows :][: self._rows].to(self.device, non_blocking=True)
+        return values[self.trainer.global_rank * self._rows :][: self._rows].to(
+            self.device, non_blocking=True
+        )
 
     def begin_batch(self, rows: int) -> None:
         """Start the stream of ``draws`` for this batch; ``rows`` is this rank's share of it."""

@@ -142,10 +142,14 @@ class JudgeEdits(Callback):
     """Both AU judges' opinion of edits of fixed validation faces: ``val/au_pcc_judge`` and the geometry's.
 
     A judge whose weights are missing is left out, and one line says so.
+
+    Args:
+        au_weights: of the AU judge; None for the one in ``judges_home()``.
+        faces: how many are edited.
     """
 
-    def __init__(self, faces: int = 96) -> None:
-        self.faces = faces
+    def __init__(self, au_weights: Path | None = None, faces: int = 96) -> None:
+        self.au_weights, self.faces = au_weights, faces
         self._judges: Judges | None = None
         self._target_geometry: Tensor | None = None
 
@@ -153,7 +157,7 @@ class JudgeEdits(Callback):
         """Load the judges, on rank 0."""
         if not trainer.is_global_zero:
             return
-        self._judges = Judges(pl_module.device)
+        self._judges = Judges(pl_module.device, au_path=self.au_weights)
         try:
             _ = self._judges.au
         except UserError as error:
@@ -194,7 +198,9 @@ def in_pieces(edit: Callable[[Tensor, Tensor], Tensor], images: Tensor, au: Tens
     return torch.cat([edit(i, a) for i, a in zip(images.split(size), au.split(size), strict=True)])
 
 
-def expression_grid(edit: Callable[[Tensor, Tensor], Tensor], images: Tensor, caption: str = "") -> np.ndarray:
+def expression_grid(
+    edit: Callable[[Tensor, Tensor], Tensor], images: Tensor, caption: str = ""
+) -> np.ndarray:
     """A picture of sources (B, 3, S, S) x eight expressions, each source first as it is."""
     au = torch.stack([torch.from_numpy(prototype(name)) for name in EXPRESSIONS]).to(images.device)
     edited = in_pieces(edit, images.repeat_interleave(len(au), 0), au.repeat(len(images), 1))

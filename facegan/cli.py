@@ -25,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="facegan", description="Experiments in facial expression synthesis.")
+    parser = argparse.ArgumentParser(
+        prog="facegan", description="Experiments in facial expression synthesis."
+    )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
     def verb(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
@@ -47,11 +49,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--first-person", type=int, help="seed of the first person; test people start at 500000")
     sub.add_argument("--pictures", type=int, help="pictures of each person (folder)")
     sub.add_argument("--head", choices=["procedural", "ict"], default="procedural")
-    sub.add_argument("--aus", choices=["mixed", "prototypes", "independent"], help="which expressions (folder)")
+    sub.add_argument(
+        "--aus", choices=["mixed", "prototypes", "independent"], help="which expressions (folder)"
+    )
     sub.add_argument("--size", type=int, help="side of a picture (folder)")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--workers", type=int, help="processes; as many as there are cores if not given")
-    sub.add_argument("--sheet", metavar="PNG", help="draw a contact sheet instead: people, expressions, AUs 0 to 5")
+    sub.add_argument(
+        "--sheet", metavar="PNG", help="draw a contact sheet instead: people, expressions, AUs 0 to 5"
+    )
 
     for name, run, text in (
         ("prepare", _prepare, "Raw pictures to prepared faces."),
@@ -70,14 +76,18 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = verb("evaluate", _evaluate, "The paper's protocol on a run: tables and figures.")
     sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
-    sub.add_argument("overrides", nargs="*", metavar="key=value", help="keys of evaluation, as in data.root=…")
+    sub.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="keys of evaluation, as in data.root=…"
+    )
     sub.add_argument("--checkpoint", default="last", help="last, best or a file")
-    sub.add_argument("--targets", type=int, default=1392, help="target pictures (EGGAN 4.2: 1,392)")
+    sub.add_argument("--targets", type=int, help="target pictures, if not the experiment's number")
 
     sub = verb("edit", _edit, "Edit a face to action units.")
     sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
     sub.add_argument("--image", required=True, help="picture with a face")
-    sub.add_argument("--au", nargs="+", default=[], metavar="AU12=4", help="intensities 0 to 5; the others as they are")
+    sub.add_argument(
+        "--au", nargs="+", default=[], metavar="AU12=4", help="intensities 0 to 5; the others as they are"
+    )
     sub.add_argument("--like", help="picture whose AUs to take")
     sub.add_argument("--like-au", help="OpenFace CSV of that picture")
     sub.add_argument("--image-au", help="OpenFace CSV of the picture itself")
@@ -92,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(args: argparse.Namespace) -> None:
-    from facegan.experiment import experiments
+    from facegan.runs import experiments
 
     for name, path in experiments().items():
         first = path.read_text().splitlines()[0].lstrip("# ")
@@ -127,7 +137,18 @@ def _generate(args: argparse.Namespace) -> None:
         raise UserError("generate needs --root DIR (where to write) or --sheet PNG (a look at the faces)")
     given = {
         key: value
-        for key in ("layout", "root", "people", "first_person", "pictures", "head", "aus", "size", "seed", "workers")
+        for key in (
+            "layout",
+            "root",
+            "people",
+            "first_person",
+            "pictures",
+            "head",
+            "aus",
+            "size",
+            "seed",
+            "workers",
+        )
         if (value := getattr(args, key)) is not None
     }
     print(generate(GenerateConfig(**given)))
@@ -150,8 +171,8 @@ def _prepare(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from facegan.experiment import load_config, plain, train
-    from facegan.runs import find_run
+    from facegan.experiment import load_config, train
+    from facegan.runs import find_run, first_rank
 
     resumed = None
     if args.experiment and "=" in args.experiment:
@@ -160,7 +181,9 @@ def _train(args: argparse.Namespace) -> None:
     if args.resume is not None:
         name = args.resume or args.experiment
         if not name:
-            raise UserError("--resume: name a run folder or an experiment, as in facegan train eggan_rafd --resume")
+            raise UserError(
+                "--resume: name a run folder or an experiment, as in facegan train eggan_rafd --resume"
+            )
         resumed = find_run(name)
         config = load_config(str(resumed.config), args.overrides)
     elif args.experiment:
@@ -168,16 +191,14 @@ def _train(args: argparse.Namespace) -> None:
     else:
         raise UserError("train needs an experiment; facegan list shows them")
     run = train(config, resumed)
-    from pytorch_lightning.utilities import rank_zero_only
 
-    if rank_zero_only.rank != 0:
+    if not first_rank():
         return
     written = {"run": run.folder, "log": run.metrics, "checkpoint": run.last}
     if config.evaluate_after:
         from facegan.evaluation import evaluate_run
 
         written |= evaluate_run(run)
-    assert plain(config)
     for key, path in written.items():
         print(f"{key:14} {path}")
 
@@ -201,8 +222,9 @@ def _edit(args: argparse.Namespace) -> None:
 
 def _report(args: argparse.Namespace) -> None:
     from facegan.report import report
+    from facegan.runs import all_runs
 
-    text = report()
+    text = report([run.evaluation / "evaluation.json" for run in all_runs()])
     if args.out:
         Path(args.out).write_text(text)
     print(args.out or text)

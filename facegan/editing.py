@@ -68,7 +68,9 @@ class FaceEditor:
             picture = read_picture(path)
             landmarks = self._landmarks(picture, np.full((N_LANDMARKS, 2), np.nan, np.float32))
         except UnreadablePicture as error:
-            raise UserError(f"{path}: {error}; give a picture in which a face is seen from the front") from None
+            raise UserError(
+                f"{path}: {error}; give a picture in which a face is seen from the front"
+            ) from None
         matrix = alignment_matrix(landmarks, self.size, self.align)
         face = torch.from_numpy(crop(picture, matrix, self.size)).permute(2, 0, 1)
         return Face(picture, matrix, face.float() / 127.5 - 1)
@@ -134,7 +136,9 @@ def csv_aus(path: str | Path) -> Tensor:
     table = read_openface(Path(path))
     rows = np.flatnonzero(table.valid & np.isfinite(table.au).all(1))
     if not len(rows):
-        raise UserError(f"{path}: no row with 17 AU intensities and enough confidence; run OpenFace with -aus")
+        raise UserError(
+            f"{path}: no row with 17 AU intensities and enough confidence; run OpenFace with -aus"
+        )
     return torch.from_numpy(table.au[rows[np.argmax(table.confidence[rows])]].astype(np.float32))
 
 
@@ -165,7 +169,9 @@ def edit_file(
         UserError: nothing to change, or something that cannot be read.
     """
     if not (aus or like or like_au):
-        raise UserError("nothing to change: give --au AU12=4 AU25=2, or --like other.jpg, or --like-au other.csv")
+        raise UserError(
+            "nothing to change: give --au AU12=4 AU25=2, or --like other.jpg, or --like-au other.csv"
+        )
     if steps < 1:
         raise UserError(f"--steps {steps}: must be 1 or more")
     path = Path(out)
@@ -193,7 +199,9 @@ def edit_file(
     else:
         before = face.picture if paste_back else to_uint8(face.image[None])[0]
         figures.save(path, np.concatenate(_same_height([before, *frames]), 1))
-    return f"{path}: {len(frames)} picture{'s' * (len(frames) > 1)} of {frames[0].shape[1]}x{frames[0].shape[0]}"
+    return (
+        f"{path}: {len(frames)} picture{'s' * (len(frames) > 1)} of {frames[0].shape[1]}x{frames[0].shape[0]}"
+    )
 
 
 def _same_height(pictures: list[np.ndarray]) -> list[np.ndarray]:

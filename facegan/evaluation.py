@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from facegan.editing import load_module
-from facegan.experiment import ExperimentConfig, build_data, load_config
+from facegan.experiment import ExperimentConfig, build_data, judge_weights, load_config
 from facegan.judges import Judges
 from facegan.protocols.eggan import Protocol, evaluate
 from facegan.runs import Run
 
 
 def evaluate_run(
-    run: Run, checkpoint: str = "last", overrides: Sequence[str] = (), targets: int = 1392
+    run: Run, checkpoint: str = "last", overrides: Sequence[str] = (), targets: int | None = None
 ) -> dict[str, Path]:
     """Evaluate a run by EGGAN's protocol (4.2) and write tables and figures into its folder.
 
@@ -23,7 +23,7 @@ def evaluate_run(
         run: the run; its saved config says which data.
         checkpoint: "last", "best" or a file.
         overrides: config keys to change, such as ``data.root=…``.
-        targets: target pictures (4.2: 1,392, or as many as there are).
+        targets: target pictures; None: as many as the experiment says.
 
     Returns:
         What was written, by name.
@@ -33,7 +33,9 @@ def evaluate_run(
     """
     config = load_config(str(run.config), overrides)
     module = load_module(run, checkpoint)
-    device = torch.device("cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu")
+    device = torch.device(
+        "cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu"
+    )
     module = module.to(device).eval().requires_grad_(False)
     data = build_data(config)
     data.prepare_data()
@@ -44,10 +46,12 @@ def evaluate_run(
             return module.edit(images.to(device), au.to(device)).float()
 
     out = run.evaluation
+    judges = Judges(device, au_path=judge_weights(config))
+    protocol = Protocol(targets=targets or config.targets, progress=config.trainer.progress)
+    command = _command(run, checkpoint)
     evaluate(
-        edit, data, Judges(device), out, method=_title(config), log=run.metrics, command=_command(run, checkpoint),
-        protocol=Protocol(targets=targets, progress=config.trainer.progress),
-    )  # fmt: skip
+        edit, data, judges, out, method=_title(config), command=command, log=run.metrics, protocol=protocol
+    )
     names = {
         "grid": "grid.png", "interpolation": "interpolation.png", "AU table": "table1.md",
         "identity table": "table2.md", "curves": "curves.png", "all figures": "evaluation.json",

@@ -1,6 +1,8 @@
 """One YAML and some overrides -> data, method, Trainer and run folder; fit and resume."""
 
 import difflib
+import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,6 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
-from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 
 from datamodules import DATAMODULES
 from datamodules.base import FaceDataModule
@@ -19,9 +20,7 @@ from facegan import callbacks
 from facegan.config import LogConfig, TrainerConfig, UserError, check
 from facegan.logs import RunCSVLogger, wandb_logger
 from facegan.methods import METHODS
-from facegan.runs import Run, new_run
-
-EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+from facegan.runs import EXPERIMENTS, Run, experiments, first_rank, new_run
 
 
 @dataclass
@@ -37,11 +36,10 @@ class ExperimentConfig:
     log: LogConfig = field(default_factory=LogConfig)
     init_from: str | None = None  # a checkpoint to start the weights from
     evaluate_after: bool = False  # end with the paper's protocol
-
-
-def experiments() -> dict[str, Path]:
-    """The shipped experiments by name."""
-    return {path.stem: path for path in sorted(EXPERIMENTS.glob("*.yaml"))}
+    targets: int = 1392  # target pictures of that protocol, or as many as there are (EGGAN 4.2)
+    judge: str | None = (
+        None  # experiment that trains the AU judge, first if need be; None: the one in judges_home()
+    )
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -75,7 +73,9 @@ def _merge(name: str, given: Any) -> ExperimentConfig:
         raise UserError(_unknown_key(given, schema) or str(error).splitlines()[0]) from error
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
-        raise UserError(f"{key}: {str(error).splitlines()[0]}" if key else str(error).splitlines()[0]) from error
+        raise UserError(
+            f"{key}: {str(error).splitlines()[0]}" if key else str(error).splitlines()[0]
+        ) from error
     assert isinstance(config, ExperimentConfig)
     _check_trainer(config.trainer)
     check("data.batch_size", config.data.batch_size, at_least=1)
@@ -84,7 +84,9 @@ def _merge(name: str, given: Any) -> ExperimentConfig:
 
 def load_data_config(name: str, overrides: Sequence[str] = ()) -> Any:
     """The config of a data set alone, for preparing it without an experiment; same errors."""
-    given = OmegaConf.merge({"data": {"name": name}, "method": {"name": "eggan"}}, OmegaConf.from_dotlist([*overrides]))
+    given = OmegaConf.merge(
+        {"data": {"name": name}, "method": {"name": "eggan"}}, OmegaConf.from_dotlist([*overrides])
+    )
     return _merge(name, given).data
 
 
@@ -100,7 +102,9 @@ def _unknown_key(given: Any, schema: Any, prefix: str = "") -> str | None:
     for key in given:
         if key not in schema:
             near = difflib.get_close_matches(str(key), [str(k) for k in schema], 1, 0.5)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(str(k) for k in schema)}"
+            hint = (
+                f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(str(k) for k in schema)}"
+            )
             return f"unknown key {prefix}{key}; {hint}"
         below = schema._get_node(key)
         if isinstance(below, DictConfig) and isinstance(given._get_node(key), DictConfig):
@@ -134,11 +138,34 @@ def _listed(value: Any) -> Any:
 
 def build_data(config: ExperimentConfig) -> FaceDataModule:
     """The data module, after generating the faces that the experiment asks for and that are not there yet."""
-    if rank_zero_only.rank == 0:
+    if first_rank():
         for request in config.generate:
             ensure_generated(request, progress=config.trainer.progress)
     config.data.seed = config.seed
     return DATAMODULES[config.data.name][1](config.data)
+
+
+def judge_weights(config: ExperimentConfig) -> Path | None:
+    """The weights of the experiment's own AU judge; None where that of ``judges_home()`` is meant."""
+    if config.judge is None:
+        return None
+    weights = load_config(config.judge).method.weights
+    if weights is None:
+        raise UserError(
+            f"judge={config.judge}: that experiment must say where its judge goes (method.weights)"
+        )
+    return Path(weights)
+
+
+def train_judge(config: ExperimentConfig) -> None:
+    """Train the experiment's own AU judge unless its weights are there."""
+    weights = judge_weights(config)
+    if weights is None or weights.exists():
+        return
+    print(f"training the AU judge first ({config.judge}), once: {weights}")
+    judge = load_config(str(config.judge), [f"trainer.accelerator={config.trainer.accelerator}"])
+    judge.log.wandb = "disabled"
+    train(judge)
 
 
 def build_method(config: ExperimentConfig, data: FaceDataModule) -> Any:
@@ -161,10 +188,12 @@ def _initialise(module: torch.nn.Module, path: Path) -> None:
     fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     module.load_state_dict(fitting, strict=False)
     fresh = [key for key in own if key not in fitting]
-    rank_zero_info(f"init_from {path}: {len(fitting)} of {len(own)} tensors" + (f"; new: {fresh}" if fresh else ""))
+    _say(f"init_from {path}: {len(fitting)} of {len(own)} tensors" + (f"; new: {fresh}" if fresh else ""))
 
 
-def build_trainer(config: ExperimentConfig, run: Run, module: Any, resume_at: int | None = None) -> pl.Trainer:
+def build_trainer(
+    config: ExperimentConfig, run: Run, module: Any, resume_at: int | None = None
+) -> pl.Trainer:
     """Lightning's Trainer with our loggers and callbacks."""
     t = config.trainer
     loggers: list[Any] = [RunCSVLogger(run, resume_at)]
@@ -176,7 +205,7 @@ def build_trainer(config: ExperimentConfig, run: Run, module: Any, resume_at: in
         callbacks.FiniteLosses(),
     ]
     if hasattr(module, "edit"):
-        parts += [callbacks.JudgeEdits(), callbacks.SampleGrid(run, t.sample_every)]
+        parts += [callbacks.JudgeEdits(judge_weights(config)), callbacks.SampleGrid(run, t.sample_every)]
     if t.max_batches is not None:
         parts.append(callbacks.StopAfter(t.max_batches))
     if t.progress:
@@ -208,27 +237,48 @@ def _strategy(t: TrainerConfig) -> str:
     return "ddp_find_unused_parameters_true" if several else "auto"
 
 
+def _say(text: str) -> None:
+    if first_rank():
+        print(text, flush=True)
+
+
+def _quiet() -> None:
+    """Leave out what Lightning says of every run, and its advice that does not fit a GAN."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for text in (
+        ".*treespec, LeafSpec.*", "Found .* in eval mode.*", ".*does not have many workers.*",
+        ".*ended before the epoch ended and your dataloader is not resumable.*",  # ours is: see EpochBatchSampler
+        ".*all_gather is deprecated.*",
+    ):  # fmt: skip
+        warnings.filterwarnings("ignore", text)
+
+
 def train(config: ExperimentConfig, resume: Run | None = None) -> Run:
     """Train an experiment from the start, or go on with a run from its last checkpoint.
 
     Returns the run; what is printed at its end is the caller's.
     """
+    _quiet()
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
+    if first_rank():
+        train_judge(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)
     data.prepare_data()
     data.setup("fit")
-    rank_zero_info(data.describe())
-    run = resume or (new_run(config.name) if rank_zero_only.rank == 0 else Run(Path(".")))
+    _say(data.describe())
+    run = resume or (new_run(config.name) if first_rank() else Run(Path(".")))
     # data and splits may have drawn numbers: the weights must not depend on that
     pl.seed_everything(config.seed, workers=True, verbose=False)
     module = build_method(config, data)
     checkpoint = run.checkpoint() if resume else None
     resume_at = None
     if checkpoint is not None:
-        resume_at = int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["batches_seen"])
-    if rank_zero_only.rank == 0:
+        resume_at = int(
+            torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["batches_seen"]
+        )
+    if first_rank():
         run.write_config(plain(config))
     trainer = build_trainer(config, run, module, resume_at)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)

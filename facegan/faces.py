@@ -84,13 +84,17 @@ def parse_aus(items: Iterable[str]) -> dict[int, float]:
         number = name.strip().upper().removeprefix("AU").lstrip("0")
         if not number.isdigit() or int(number) not in AUS:
             near = difflib.get_close_matches(name.upper(), AU_NAMES, 1, 0.0)[0]
-            raise ValueError(f"unknown action unit {name!r}; did you mean {near}? Known: {', '.join(AU_NAMES)}")
+            raise ValueError(
+                f"unknown action unit {name!r}; did you mean {near}? Known: {', '.join(AU_NAMES)}"
+            )
         try:
             value = float(text)
         except ValueError:
             value = float("nan")
         if not sign or not 0 <= value <= AU_MAX:
-            raise ValueError(f"{item!r}: write an intensity from 0 to 5, as in {AU_NAMES[AUS.index(int(number))]}=3")
+            raise ValueError(
+                f"{item!r}: write an intensity from 0 to 5, as in {AU_NAMES[AUS.index(int(number))]}=3"
+            )
         values[AUS.index(int(number))] = value
     return values
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
-from pytorch_lightning.utilities import rank_zero_only
 
 from facegan.config import LogConfig, check
-from facegan.runs import Run
+from facegan.runs import Run, first_rank
 
 
 class RunCSVLogger(CSVLogger):
@@ -36,7 +35,7 @@ class RunCSVLogger(CSVLogger):
     @property
     def experiment(self) -> Any:
         """Lightning's writer, with the rows of before the resume in its file."""
-        if rank_zero_only.rank != 0:
+        if not first_rank():
             return super().experiment
         if self._writer is None:
             header, rows = self._kept_rows()
@@ -75,14 +74,16 @@ def _write(path: Path, header: list[str], rows: list[dict[str, str]]) -> None:
     temporary.replace(path)
 
 
-def wandb_logger(config: LogConfig, run: Run, experiment: str, resolved: dict[str, Any]) -> WandbLogger | None:
+def wandb_logger(
+    config: LogConfig, run: Run, experiment: str, resolved: dict[str, Any]
+) -> WandbLogger | None:
     """A W&B logger that keeps its run id in the run folder, so that a resume goes on in the same W&B run."""
     check("log.wandb", config.wandb, ("auto", "online", "offline", "disabled"))
     if config.wandb == "disabled":
         return None
     id_file = run.folder / "wandb_id.txt"
     run_id = id_file.read_text().strip() if id_file.exists() else os.urandom(4).hex()
-    if rank_zero_only.rank == 0:
+    if first_rank():
         id_file.write_text(run_id + "\n")
     offline = config.wandb == "offline" or (config.wandb == "auto" and not _logged_in())
     logger = WandbLogger(

@@ -1,9 +1,12 @@
 """The papers' printed numbers, and tables that set them beside ours."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from facegan.config import UserError
 from facegan.faces import AUS
 from facegan.judges import GEOMETRY
 
@@ -39,6 +42,25 @@ EGGAN_TABLE1_AVERAGE: Mapping[str, tuple[float, float]] = {
 
 # EGGAN Table 2 (RaFD): face verification accuracy in %, judged by LightCNN.
 EGGAN_TABLE2: Mapping[str, float] = {"HomoInterpGAN": 76.54, "StarGAN": 93.32, "EGGAN": 97.04, "Real": 99.63}
+
+
+def report(evaluations: Sequence[Path]) -> str:
+    """Published figures beside those of the newest evaluated run of each experiment, as Markdown.
+
+    Args:
+        evaluations: ``evaluation.json`` files, oldest run first; those that are not there are passed over.
+
+    Raises:
+        UserError: no run has been evaluated.
+    """
+    newest = {path.parent.parent.parent.name: path for path in evaluations if path.is_file()}
+    if not newest:
+        raise UserError("no run has been evaluated yet; type: facegan evaluate RUN (facegan runs lists them)")
+    parts = []
+    for experiment, path in newest.items():
+        result = json.loads(path.read_text())
+        parts.append(f"# {experiment}\n\n{eggan_table1(result)}\n{eggan_table2(result)}")
+    return "\n".join(parts)
 
 
 def number(value: float | None, digits: int = 2) -> str:

@@ -1,4 +1,4 @@
-"""Run folders: ``<runs home>/<experiment>/<time>/`` with config, code version, logs, pictures, checkpoints."""
+"""Experiments by name, and run folders ``<runs home>/<experiment>/<time>/`` with config, version, logs and results."""
 
 import json
 import os
@@ -10,9 +10,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 
 from facegan.config import UserError, runs_home
+
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+
+
+def experiments() -> dict[str, Path]:
+    """The shipped experiments by name."""
+    return {path.stem: path for path in sorted(EXPERIMENTS.glob("*.yaml"))}
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,11 @@ class Run:
         (self.folder / "version.json").write_text(json.dumps(code_version(), indent=1) + "\n")
 
 
+def first_rank() -> bool:
+    """Whether this process is the first of the run, or the only one; known before there is a Trainer."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
 def new_run(experiment: str) -> Run:
     """A folder for a new run, named by the time; made at once so that no other run takes it."""
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
@@ -104,7 +117,9 @@ def find_run(name: str) -> Run:
 
 def all_runs() -> list[Run]:
     """All runs, oldest first."""
-    return sorted((Run(p.parent) for p in runs_home().glob("*/*/config.yaml")), key=lambda run: run.folder.name)
+    return sorted(
+        (Run(p.parent) for p in runs_home().glob("*/*/config.yaml")), key=lambda run: run.folder.name
+    )
 
 
 def code_version() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from datamodules.generated.writers import write_folder
 from facegan import experiment
 from facegan.cli import main
 from facegan.config import UserError
-from facegan.runs import Run, find_run
+from facegan.runs import Run, experiments, find_run
 
 TINY = [
     "method.epochs=2", "method.pretrain_epochs=1", "method.perceptual=classifier", "method.latent=8",
@@ -34,7 +34,9 @@ def people(tmp_path_factory) -> Path:
 
 
 def tiny(people: Path, *more: str) -> experiment.ExperimentConfig:
-    return experiment.load_config("eggan_rafd", [*TINY, f"data.roots=[{people}]", "evaluate_after=false", *more])
+    return experiment.load_config(
+        "eggan_rafd", [*TINY, f"data.roots=[{people}]", "evaluate_after=false", *more]
+    )
 
 
 def rows(run: Run) -> list[dict[str, str]]:
@@ -53,12 +55,12 @@ def assert_same(a: Run, b: Run) -> None:
     assert a.metrics.read_bytes() == b.metrics.read_bytes()
 
 
-@pytest.mark.parametrize("name", experiment.experiments())
+@pytest.mark.parametrize("name", experiments())
 def test_every_shipped_experiment_loads(name):
     config = experiment.load_config(name)
     assert config.name == name
     assert config.method.total_epochs > 0
-    first = experiment.experiments()[name].read_text().splitlines()[0]
+    first = experiments()[name].read_text().splitlines()[0]
     assert first.startswith("# "), "the first line says which table or figure it is for"
 
 

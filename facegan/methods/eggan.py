@@ -135,7 +135,12 @@ class EGGAN(AdversarialModule):
     """
 
     def __init__(
-        self, config: EGGANConfig | dict[str, Any], size: int, identities: int, batch_size: int = 8, seed: int = 0
+        self,
+        config: EGGANConfig | dict[str, Any],
+        size: int,
+        identities: int,
+        batch_size: int = 8,
+        seed: int = 0,
     ) -> None:
         config = EGGANConfig(**config) if isinstance(config, dict) else config
         super().__init__(seed, config.clip_gradient)
@@ -171,7 +176,9 @@ class EGGAN(AdversarialModule):
         if self.config.perceptual == "vgg19" and self.config.w_perceptual > 0:
             return VGG19Features(self.config.perceptual_weights, self.config.imagenet_norm)
         if self.config.w_perceptual > 0 and self.C_id is not None and self.config.pretrain_epochs == 0:
-            raise UserError("method.perceptual=classifier needs a trained C_id: set method.pretrain_epochs above 0")
+            raise UserError(
+                "method.perceptual=classifier needs a trained C_id: set method.pretrain_epochs above 0"
+            )
         return None
 
     @property
@@ -186,7 +193,8 @@ class EGGAN(AdversarialModule):
 
     def edit(self, images: Tensor, au: Tensor) -> Tensor:
         """Edit with the averaged networks; shapes and ranges as the class says."""
-        return (self.editor_ema if self.config.ema_half_life > 0 else self.editor)(images, au)
+        editor: nn.Module = self.editor_ema if self.config.ema_half_life > 0 else self.editor
+        return editor(images, au)
 
     def estimate_aus(self, images: Tensor) -> Tensor:
         """AUs (B, 17) 0..5 of pictures by C_exp: the expectation over its levels."""
@@ -197,6 +205,7 @@ class EGGAN(AdversarialModule):
         alphas = torch.linspace(0, 1, steps, device=images.device)
         return torch.stack([self.edit(images, torch.lerp(source_au, target_au, alpha)) for alpha in alphas])
 
+    level_weights: Tensor
     monitor = ("val/au_pcc_judge", "val/geometry_pcc", "-val/l1")
     """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""
 
@@ -291,7 +300,9 @@ class EGGAN(AdversarialModule):
                     "g_identity": self._identity_constraint(constrained, batch["identity"]),  # eq. 4
                     "g_perceptual": self._perceptual_constraint(real, edited, recon),  # eq. 5
                     "g_l1": F.l1_loss(recon.float(), real),  # eq. 6
-                    "g_msssim": 1 - ms_ssim(recon, real).mean() if c.w_msssim else real.new_zeros(()),  # eq. 6
+                    "g_msssim": 1 - ms_ssim(recon, real).mean()
+                    if c.w_msssim
+                    else real.new_zeros(()),  # eq. 6
                 }
                 weights = (
                     c.w_encoder_latent, c.w_image, c.w_au, c.w_identity, c.w_perceptual, c.w_rec, c.w_msssim,
@@ -305,7 +316,9 @@ class EGGAN(AdversarialModule):
 
     def _view(self, images: Tensor, draws: Tensor) -> Tensor:
         """What the classifiers and D_img see of a picture (E4)."""
-        return nets.shift_blur_noise(images, draws, self.config.view_noise) if self.config.view_noise else images
+        return (
+            nets.shift_blur_noise(images, draws, self.config.view_noise) if self.config.view_noise else images
+        )
 
     def _au_logits(self, images: Tensor) -> Tensor:
         return self.C_exp(images).view(-1, N_AUS, N_LEVELS)

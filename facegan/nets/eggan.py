@@ -5,6 +5,7 @@ sizes other than 128, E21: at S = 2^k pixels E has k - 2 convs, G k - 1 blocks, 
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ class Encoder(nn.Module):
         super().__init__()
         channels = [3, *_take(widths, doublings(size, 4), "encoder_widths")]
         layers: list[nn.Module] = []
-        for i, (a, b) in enumerate(zip(channels, channels[1:], strict=False)):
+        for i, (a, b) in enumerate(pairwise(channels)):
             layers.append(nn.Conv2d(a, b, 4, 2, 1))
             if i < len(channels) - 2:
                 layers += [instance_norm(b), nn.PReLU(b)]
@@ -43,13 +44,15 @@ class Generator(nn.Module):
     enter together at the seed, before any InstanceNorm could remove a constant condition.
     """
 
-    def __init__(self, size: int, latent: int, aus: int, widths: Sequence[int], au_scale: float = 1.0) -> None:
+    def __init__(
+        self, size: int, latent: int, aus: int, widths: Sequence[int], au_scale: float = 1.0
+    ) -> None:
         super().__init__()
         channels = _take(widths, doublings(size, 2), "generator_widths")
         channels = [channels[0], *channels]
         self.au_scale = au_scale
         self.seed = nn.Linear(latent + aus, channels[0] * 4)
-        self.blocks = nn.Sequential(*(ResidualUp(a, b) for a, b in zip(channels, channels[1:], strict=False)))
+        self.blocks = nn.Sequential(*(ResidualUp(a, b) for a, b in pairwise(channels)))
         self.to_rgb = nn.Conv2d(channels[-1], 3, 3, padding=1)
         init_normal(self)
 
@@ -69,7 +72,7 @@ class ImageDiscriminator(nn.Module):
         super().__init__()
         channels = [3, *_take(widths, doublings(size, 2), "critic_widths")]
         layers: list[nn.Module] = []
-        for a, b in zip(channels, channels[1:], strict=False):
+        for a, b in pairwise(channels):
             layers += [nn.Conv2d(a, b, 4, 2, 1), nn.LeakyReLU(0.01)]
         self.trunk = nn.Sequential(*layers)
         self.score = nn.Conv2d(channels[-1], 1, 3, padding=1, bias=False)
@@ -102,7 +105,7 @@ class ReleasedEncoder(nn.Module):
         super().__init__()
         channels = [3, *_take(widths, doublings(size, 4), "widths of the released encoder")]
         layers: list[nn.Module] = []
-        for i, (a, b) in enumerate(zip(channels, channels[1:], strict=False)):
+        for i, (a, b) in enumerate(pairwise(channels)):
             layers.append(nn.Conv2d(a, b, 4, 2, 1))
             if i < len(channels) - 2:
                 layers += [nn.InstanceNorm2d(b), nn.PReLU()]
@@ -124,7 +127,7 @@ class ReleasedGenerator(nn.Module):
         super().__init__()
         channels = [latent + aus, *_take(widths, doublings(size, 4) + 1, "widths of the released generator")]
         layers: list[nn.Module] = []
-        for i, (a, b) in enumerate(zip(channels, channels[1:], strict=False)):
+        for i, (a, b) in enumerate(pairwise(channels)):
             up = nn.ConvTranspose2d(a, b, 4, 2 if i else 1, 1 if i else 0)
             layers += [up, nn.InstanceNorm2d(b), nn.PReLU()]
             layers += [nn.ConvTranspose2d(b, b, 3, 1, 1), nn.InstanceNorm2d(b), nn.PReLU()]
@@ -143,7 +146,7 @@ class ReleasedDiscriminator(nn.Module):
         super().__init__()
         channels = [3, *_take(widths, doublings(size, 4), "widths of the released discriminator")]
         layers: list[nn.Module] = []
-        for a, b in zip(channels, channels[1:], strict=False):
+        for a, b in pairwise(channels):
             layers += [nn.Conv2d(a, b, 4, 2, 1), nn.PReLU()]
         self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 4))
         init_normal(self)
@@ -179,7 +182,9 @@ def shift_blur_noise(images: Tensor, draws: Tensor, strength: float) -> Tensor:
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     blurred = F.avg_pool2d(F.pad(moved, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    mixed = torch.lerp(moved, blurred, (draws[:, 2] * strength).clamp(max=1).view(-1, 1, 1, 1).to(images.dtype))
+    mixed = torch.lerp(
+        moved, blurred, (draws[:, 2] * strength).clamp(max=1).view(-1, 1, 1, 1).to(images.dtype)
+    )
     noise = _hash_noise(images.shape, draws[:, 3], images.device)
     return mixed + noise.to(images.dtype) * (0.1 * strength * draws[:, 3].view(-1, 1, 1, 1).to(images.dtype))
 

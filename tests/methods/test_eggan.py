@@ -131,7 +131,9 @@ def test_critics_and_classifier_learn(loss, learns):
 
 def test_overfits_a_few_faces():
     """Eight pictures come back from their codes and AUs."""
-    module = build(small(lr=3e-3, w_image=0, w_identity=0, w_perceptual=0, ema_half_life=0, latent=64, generator_widths=(64, 64, 32, 32)))
+    wide = {"latent": 64, "generator_widths": (64, 64, 32, 32)}
+    off = {"w_image": 0, "w_identity": 0, "w_perceptual": 0, "ema_half_life": 0}
+    module = build(small(lr=3e-3, **wide, **off))
     data = batch()
     before = F.l1_loss(module.edit(data["image"], data["au"]), data["image"])
     run(module, data, epochs=1, batches=150)
@@ -258,6 +260,10 @@ def test_bad_values_are_one_sentence(changes, words):
 
 def test_missing_perceptual_weights_say_both_ways_out(tmp_path):
     with pytest.raises(UserError, match=r"perceptual_weights=PATH.*perceptual=classifier"):
-        EGGAN(EGGANConfig(**{**SMALL, "perceptual": "vgg19", "perceptual_weights": str(tmp_path / "no.pth")}), 32, 4)
+        EGGAN(
+            EGGANConfig(**{**SMALL, "perceptual": "vgg19", "perceptual_weights": str(tmp_path / "no.pth")}),
+            32,
+            4,
+        )
     with pytest.raises(UserError, match="pretrain_epochs above 0"):
         build(small(pretrain_epochs=0))

@@ -19,7 +19,9 @@ def test_parameter_counts_at_128_are_those_of_the_fact_sheet():
         assert millions(eggan.Encoder(128, 512, (16, 32, 64, 128, 256))) == pytest.approx(2.80, abs=0.01)
         assert millions(eggan.Generator(128, 512, 17, WIDTHS_G)) == pytest.approx(13.6, abs=0.1)
         assert millions(eggan.ImageDiscriminator(128, WIDTHS_D)) == pytest.approx(44.7, abs=0.1)
-        assert millions(eggan.LatentDiscriminator(512, (256, 128, 64, 32, 16))) == pytest.approx(0.175, abs=0.002)
+        assert millions(eggan.LatentDiscriminator(512, (256, 128, 64, 32, 16))) == pytest.approx(
+            0.175, abs=0.002
+        )
         assert millions(VGGClassifier(102)) == pytest.approx(5.0, abs=0.1)
         assert millions(eggan.ReleasedEncoder(128, 512)) == pytest.approx(45.6, abs=0.2)
         assert millions(eggan.ReleasedGenerator(128, 512, 17)) == pytest.approx(112.4, abs=0.3)
@@ -76,7 +78,9 @@ def test_a_constant_condition_reaches_the_picture():
     torch.manual_seed(0)
     generator = eggan.Generator(32, 8, 17, (16, 16, 16, 16)).requires_grad_(False)
     code = torch.randn(1, 8)
-    assert (generator(code, torch.zeros(1, 17)) - generator(code, torch.full((1, 17), 3.0))).abs().max() > 1e-3
+    assert (
+        generator(code, torch.zeros(1, 17)) - generator(code, torch.full((1, 17), 3.0))
+    ).abs().max() > 1e-3
 
 
 def test_view_is_the_same_for_equal_draws_and_moves_whole_pixels():
