@@ -42,6 +42,7 @@ class EGGANConfig:
     epochs: int = 400  # of joint training on RaFD (4.1)
     decay_from: float = 0.5  # fraction of the epochs after which the rate falls linearly to 0 (4.1)
     pretrain_epochs: int = 16  # of C_id alone (3.3; the number is the released code's)
+    pretrain_expression: bool = False  # C_exp too, on real pictures as always: for short trainings
     n_critic: int = 1  # critic steps for each step of E and G (E2)
 
     # optimisers
@@ -78,12 +79,15 @@ class EGGANConfig:
     # networks
     architecture: str = "paper"  # paper | released (E7)
     latent: int = 512  # (E5)
+    encoder_norm: str = "instance"  # instance | layer: keeps skin tone, learns in fewer steps (E9)
     encoder_widths: tuple[int, ...] = (16, 32, 64, 128, 256)  # (4.1)
     latent_critic_widths: tuple[int, ...] = (256, 128, 64, 32, 16)  # then 1 (4.1)
     generator_widths: tuple[int, ...] = (512, 512, 256, 128, 64, 32)  # (E7)
     critic_widths: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)  # (E8)
     classifier_width: float = 0.5  # of VGG19 (E19)
     classifier_norm: str = "group"  # group | batch (E19)
+    classifier_convs: tuple[int, ...] = (2, 2, 4, 4, 4)  # of each stage: VGG19's (3.3)
+    classifier_head: str = "average"  # average | flatten: VGG19's own, places count (E19)
     au_scale: float = 1.0  # AUs enter G as raw 0..5 times this (E14)
 
     def __post_init__(self) -> None:
@@ -96,6 +100,8 @@ class EGGANConfig:
         check("method.perceptual", self.perceptual, ("vgg19", "classifier"))
         check("method.architecture", self.architecture, ("paper", "released"))
         check("method.classifier_norm", self.classifier_norm, ("group", "batch"))
+        check("method.classifier_head", self.classifier_head, ("average", "flatten"))
+        check("method.encoder_norm", self.encoder_norm, ("instance", "layer"))
         for key in ("epochs", "n_critic", "latent"):
             check(f"method.{key}", getattr(self, key), at_least=1)
         for key in ("lr", "lr_classifier", "classifier_width"):
@@ -153,20 +159,26 @@ class EGGAN(AdversarialModule):
             G: nn.Module = nets.ReleasedGenerator(size, config.latent, N_AUS)
             self.D: nn.Module = nets.ReleasedDiscriminator(size)
         else:
-            E = nets.Encoder(size, config.latent, config.encoder_widths)
+            E = nets.Encoder(size, config.latent, config.encoder_widths, config.encoder_norm)
             G = nets.Generator(size, config.latent, N_AUS, config.generator_widths, config.au_scale)
             self.D = nets.ImageDiscriminator(size, config.critic_widths)
         self.editor = Editor(E, G)
         self.editor_ema = moving_average(self.editor, config.ema_half_life, batch_size)
         self.D_z = nets.LatentDiscriminator(config.latent, config.latent_critic_widths)
-        self.C_exp = VGGClassifier(N_AUS * N_LEVELS, config.classifier_width, config.classifier_norm)
+        self.C_exp = self._classifier(N_AUS * N_LEVELS, size)
         self.C_id: VGGClassifier | None = None
         if identities > 1 and self._needs_identity():
-            self.C_id = VGGClassifier(identities, config.classifier_width, config.classifier_norm)
+            self.C_id = self._classifier(identities, size)
         self.perceptual = self._perceptual_network()
         self.register_buffer("level_weights", torch.ones(N_AUS, N_LEVELS))
         # convs follow the layout of their weights; this one is 2 to 3 times faster on tensor cores and CPUs
         self.to(memory_format=torch.channels_last)
+
+    def _classifier(self, outputs: int, size: int) -> VGGClassifier:
+        """C_exp and C_id have the same architecture (3.3)."""
+        c = self.config
+        flatten = size if c.classifier_head == "flatten" else None
+        return VGGClassifier(outputs, c.classifier_width, c.classifier_norm, c.classifier_convs, flatten)
 
     def _needs_identity(self) -> bool:
         by_classifier = self.config.perceptual == "classifier" and self.config.w_perceptual > 0
@@ -235,22 +247,29 @@ class EGGAN(AdversarialModule):
         return self.C_id is None or self.current_epoch >= self.config.pretrain_epochs
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Stage 1 trains C_id alone, stage 2 everything else."""
+        """Stage 1 pre-trains the classifiers, stage 2 trains everything but C_id."""
         self.begin_batch(len(batch["image"]))
-        losses = self.adversarial_step(batch) if self._joint else self.identity_step(batch)
+        losses = self.adversarial_step(batch) if self._joint else self.pretraining_step(batch)
         self.batches_seen += 1
         self.log_losses(losses, len(batch["image"]))
 
-    def identity_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Pre-train C_id on training pictures and their people (3.3)."""
+    def pretraining_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Pre-train C_id on training pictures and their people (3.3), and C_exp if asked to."""
         assert self.C_id is not None
-        optimizer = self.optimizers()[3]  # type: ignore[index]
-        with self.toggled_optimizer(optimizer):
-            logits = self.C_id(self._view(batch["image"], self.draws(4)))
-            loss = F.cross_entropy(logits.float(), batch["identity"])
-            self.take_step(optimizer, loss)
+        opt_c, opt_id = self.optimizers()[2:]  # type: ignore[index]
+        seen = self._view(batch["image"], self.draws(4))
+        with self.toggled_optimizer(opt_id):
+            logits = self.C_id(seen)
+            loss_id = F.cross_entropy(logits.float(), batch["identity"])
+            self.take_step(opt_id, loss_id)
         accuracy = (logits.argmax(1) == batch["identity"]).float().mean()
-        return {"pretrain_id": loss, "pretrain_id_accuracy": accuracy}
+        losses = {"pretrain_id": loss_id, "pretrain_id_accuracy": accuracy}
+        if self.config.pretrain_expression:
+            with self.toggled_optimizer(opt_c):
+                levels = au_levels(batch["au"], self.config.rounding)
+                losses["c_exp"] = au_loss(self._au_logits(seen), levels, self.level_weights)
+                self.take_step(opt_c, losses["c_exp"])
+        return losses
 
     def adversarial_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """One update of D_img and D_z, of C_exp, and of E and G (eq. 7)."""

@@ -18,16 +18,20 @@ class Encoder(nn.Module):
     """E: picture (B, 3, S, S) in [-1, 1] -> latent code (B, latent), no output activation (methods.md E6).
 
     Convs of kernel 4, stride 2, down to a 4x4 map, then one linear layer (EGGAN 4.1).
+
+    Args:
+        norm: "instance" (the released code's, E9), or "layer", over all channels together: it leaves the
+            ratios of the channels, and with them skin tone, in the code, and learns in fewer steps.
     """
 
-    def __init__(self, size: int, latent: int, widths: Sequence[int]) -> None:
+    def __init__(self, size: int, latent: int, widths: Sequence[int], norm: str = "instance") -> None:
         super().__init__()
         channels = [3, *_take(widths, doublings(size, 4), "encoder_widths")]
         layers: list[nn.Module] = []
         for i, (a, b) in enumerate(pairwise(channels)):
             layers.append(nn.Conv2d(a, b, 4, 2, 1))
             if i < len(channels) - 2:
-                layers += [instance_norm(b), nn.PReLU(b)]
+                layers += [instance_norm(b) if norm == "instance" else nn.GroupNorm(1, b), nn.PReLU(b)]
         self.convs = nn.Sequential(*layers)
         self.fc = nn.Linear(channels[-1] * 16, latent)
         init_normal(self)

@@ -10,27 +10,38 @@ from torch.nn import functional as F
 from facegan.config import UserError
 from facegan.nets.blocks import group_norm
 
-VGG19_STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # (width, convs) of each stage
+VGG19_WIDTHS = (64, 128, 256, 512, 512)  # of the five stages
 VGG19_FILE = "vgg19-dcbb9e9d.pth"
 
 
 class VGGClassifier(nn.Module):
-    """VGG19 conv trunk at a fraction of its width, global average pooling, one linear layer.
+    """VGG19 conv trunk at a fraction of its width and, for small pictures, of its depth; one linear layer.
 
-    EGGAN 3.3 (C_exp and C_id, "inspired by VGG19"); width 0.5 and GroupNorm are ours (methods.md E19).
+    EGGAN 3.3 (C_exp and C_id, "inspired by VGG19"); width 0.5, GroupNorm and average pooling are ours
+    (methods.md E19).
 
     Args:
         outputs: number of logits.
         width: fraction of VGG19's channels, each stage at least 8.
         norm: "group" (equal under DDP) or "batch".
+        convs: convolutions of each stage; VGG19 has 2, 2, 4, 4, 4.
+        flatten: side of the pictures whose last map goes whole into the linear layer, as in VGG19, so that
+            places count; None averages the map, which suits any size.
     """
 
-    def __init__(self, outputs: int, width: float = 0.5, norm: str = "group") -> None:
+    def __init__(
+        self,
+        outputs: int,
+        width: float = 0.5,
+        norm: str = "group",
+        convs: Sequence[int] = (2, 2, 4, 4, 4),
+        flatten: int | None = None,
+    ) -> None:
         super().__init__()
         channels, stages = 3, []
-        for full, convs in VGG19_STAGES:
+        for full, depth in zip(VGG19_WIDTHS, convs, strict=False):
             out, layers = max(8, int(full * width)), []
-            for _ in range(convs):
+            for _ in range(depth):
                 layers += [
                     nn.Conv2d(channels, out, 3, padding=1, bias=False),
                     nn.BatchNorm2d(out) if norm == "batch" else group_norm(out),
@@ -39,7 +50,9 @@ class VGGClassifier(nn.Module):
                 channels = out
             stages.append(nn.Sequential(*layers))
         self.stages = nn.ModuleList(stages)
-        self.head = nn.Linear(channels, outputs)
+        self.flatten = flatten is not None
+        places = (flatten >> (len(stages) - 1)) ** 2 if flatten is not None else 1
+        self.head = nn.Linear(channels * places, outputs)
         for part in self.modules():
             if isinstance(part, nn.Conv2d):
                 nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
@@ -49,7 +62,7 @@ class VGGClassifier(nn.Module):
         x = images
         for i, stage in enumerate(self.stages):
             x = stage(F.max_pool2d(x, 2) if i else x)
-        return self.head(x.mean((2, 3)))
+        return self.head(x.flatten(1) if self.flatten else x.mean((2, 3)))
 
     def perceptual_features(self, images: Tensor) -> Tensor:
         """The third stage's first activation (B, C, S/4, S/4), in VGG19's place of relu3_1 (methods.md E22)."""

@@ -61,6 +61,13 @@ def test_stage_one_trains_the_identity_classifier_alone():
     assert moved(before, module) == {"C_id"}
 
 
+def test_stage_one_trains_the_expression_classifier_too_if_asked():
+    module = build(small(ema_half_life=0, pretrain_expression=True))
+    before = weights(module)
+    run(module, batch(), epochs=1)
+    assert moved(before, module) == {"C_id", "C_exp"}
+
+
 def test_stage_two_trains_everything_but_the_identity_classifier():
     module = build(small(pretrain_epochs=1))
     run(module, batch(), epochs=1)
@@ -152,7 +159,8 @@ def test_one_person_turns_identity_off_and_trains(capsys):
     "changes",
     [{"gan": "eq2"}, {"gan": "lsgan-gp", "critic_fakes": "prior", "adversarial_on": "both"}, {"constrain": "edited"},
      {"view_noise": 1.0}, {"level_weights": "balanced"}, {"n_critic": 2}, {"classifier_norm": "batch"},
-     {"clip_gradient": 0.1}, {"rounding": "floor"}],
+     {"clip_gradient": 0.1}, {"rounding": "floor"}, {"encoder_norm": "layer"},
+     {"classifier_head": "flatten", "classifier_convs": (1, 1, 1)}],
 )  # fmt: skip
 def test_every_choice_trains_and_stays_finite(changes):
     module = build(small(**changes))

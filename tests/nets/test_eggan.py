@@ -124,3 +124,26 @@ def test_published_vgg19_file_is_loaded_into_its_places(tmp_path):
     normed = ((x + 1) / 2 - mean[:, None, None]) / std[:, None, None]
     by_imagenet = VGG19Features(file, imagenet_norm=True).perceptual_features(x)
     assert torch.allclose(by_imagenet, published.features[:12](normed), atol=1e-5)
+
+
+def test_classifier_takes_fewer_convs_and_a_whole_map():
+    full = VGGClassifier(4, 0.125)
+    assert sum(isinstance(m, nn.Conv2d) for m in full.modules()) == 16, "VGG19 has 16 convolutions"
+    small = VGGClassifier(4, 0.125, convs=(1, 1, 2), flatten=32)
+    assert sum(isinstance(m, nn.Conv2d) for m in small.modules()) == 4
+    assert small.head.in_features == 32 * 8 * 8
+    assert small(torch.rand(2, 3, 32, 32)).shape == (2, 4)
+
+
+def test_layer_norm_in_the_encoder_keeps_what_instance_norm_removes():
+    """A tint of the whole picture changes the code more when the norm looks at all channels together."""
+    torch.manual_seed(0)
+    x = torch.rand(4, 3, 32, 32) * 0.5
+    tint = torch.tensor([0.4, 0.0, -0.4]).view(3, 1, 1)
+    change = {}
+    for norm in ("instance", "layer"):
+        torch.manual_seed(1)
+        encoder = eggan.Encoder(32, 16, (8, 8, 8), norm)
+        a, b = encoder(x), encoder(x + tint)
+        change[norm] = ((a - b).norm() / a.norm()).item()
+    assert change["layer"] > 1.2 * change["instance"]

@@ -1,0 +1,115 @@
+"""What wrapping EGGAN's step in Lightning costs, against a bare loop of the same networks and optimisers.
+
+    python benchmarks/lightning_overhead.py [--batches 60] [--size 32] [--repeats 3]
+
+Both run the very same ``adversarial_step`` on the same batch; the bare loop has no Trainer, no loggers, no
+callbacks. They alternate, and the medians over the repeats are compared: the bar is a ratio of 1.05.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from facegan.methods.eggan import EGGAN, EGGANConfig
+
+CONFIG = {
+    "perceptual": "classifier", "pretrain_epochs": 1, "encoder_widths": (32, 64, 128, 256),
+    "generator_widths": (128, 128, 64, 32, 16), "critic_widths": (32, 64, 128, 256, 512), "classifier_width": 0.125,
+}  # fmt: skip
+
+
+def build(size: int) -> EGGAN:
+    torch.manual_seed(0)
+    module = EGGAN(EGGANConfig(**CONFIG), size, identities=50, batch_size=16)  # type: ignore[arg-type]
+    module.config.pretrain_epochs = 0
+    return module
+
+
+def lightning(module: EGGAN, batch: dict[str, torch.Tensor], batches: int) -> float:
+    """Seconds of the training loop, from its first batch's start to its last one's end."""
+    times: list[float] = []
+
+    class Clock(pl.Callback):
+        def on_train_batch_start(self, *args: Any) -> None:
+            times.append(time.perf_counter())
+
+        def on_train_epoch_end(self, *args: Any) -> None:
+            times.append(time.perf_counter())
+
+    data = pl.LightningDataModule()
+    data.train = SimpleNamespace(au=batch["au"].numpy())  # type: ignore[attr-defined]
+    data.train_dataloader = lambda: DataLoader([batch] * batches, batch_size=None)  # type: ignore[method-assign]
+    trainer = pl.Trainer(
+        max_epochs=1, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, callbacks=[Clock()],
+    )  # fmt: skip
+    trainer.fit(module, datamodule=data)
+    return times[-1] - times[0]
+
+
+def bare(module: EGGAN, batch: dict[str, torch.Tensor], batches: int) -> float:
+    """Seconds of the same steps without Lightning."""
+    optimizers = module.configure_optimizers()[0]
+    everything = [p for o in optimizers for group in o.param_groups for p in group["params"]]
+
+    @contextmanager
+    def toggled(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+        mine = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        for p in everything:
+            p.requires_grad_(id(p) in mine)
+        yield
+        for p in everything:
+            p.requires_grad_(True)
+
+    replaced: dict[str, Any] = {
+        "optimizers": lambda: optimizers,
+        "toggled_optimizer": toggled,
+        "manual_backward": lambda loss: loss.backward(),
+    }
+    for name, function in replaced.items():
+        object.__setattr__(module, name, function)
+    object.__setattr__(module, "_trainer", SimpleNamespace(world_size=1, global_rank=0))
+    start = time.perf_counter()
+    for _ in range(batches):
+        module.begin_batch(len(batch["image"]))
+        module.adversarial_step(batch)
+        module.batches_seen += 1
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batches", type=int, default=60)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    g = torch.Generator().manual_seed(0)
+    au = torch.rand(16, 17, generator=g) * 5
+    batch = {
+        "image": torch.rand(16, 3, args.size, args.size, generator=g) * 2 - 1, "au": au, "target_au": au.flip(0),
+        "identity": torch.arange(16),
+    }  # fmt: skip
+    bare(build(args.size), batch, 3)
+    with_lightning, without = [], []
+    for _ in range(args.repeats):
+        without.append(bare(build(args.size), batch, args.batches))
+        with_lightning.append(lightning(build(args.size), batch, args.batches))
+    a, b = statistics.median(with_lightning), statistics.median(without)
+    rate = 16 * args.batches
+    print(
+        f"bare loop {rate / b:7.1f} pictures/s\nLightning {rate / a:7.1f} pictures/s\nratio {a / b:.3f} (bar: 1.05)"
+    )
+
+
+if __name__ == "__main__":
+    main()
