@@ -62,9 +62,12 @@ class AdversarialModule(pl.LightningModule):
         self._rows = rows
 
     def log_losses(self, losses: dict[str, Tensor], rows: int) -> None:
-        """Log detached losses under ``train/``; no ``.item()``, so no wait for the device."""
-        detached = {f"train/{key}": value.detach() for key, value in losses.items()}
-        self.log_dict(detached, batch_size=rows, prog_bar=False)
+        """Log losses under ``train/``, as means over all ranks; no ``.item()``, so no wait for the device."""
+        values = torch.stack([value.detach().float() for value in losses.values()])
+        if self.trainer.world_size > 1:
+            values = self.trainer.strategy.reduce(values, reduce_op="mean")  # type: ignore[assignment]
+        means = {f"train/{key}": value for key, value in zip(losses, values, strict=True)}
+        self.log_dict(means, batch_size=rows)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the count of batches."""

@@ -13,8 +13,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        run: Callable[[argparse.Namespace], None] = args.run
-        run(args)
+        call: Callable[[argparse.Namespace], None] = args.call
+        call(args)
     except UserError as error:
         print(f"facegan: {error}", file=sys.stderr)
         return 2
@@ -30,9 +30,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
-    def verb(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+    def verb(name: str, call: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=text, description=text)
-        sub.set_defaults(run=run)
+        sub.set_defaults(call=call)
         return sub
 
     verb("list", _list, "Show the experiments.")
@@ -59,11 +59,11 @@ def _parser() -> argparse.ArgumentParser:
         "--sheet", metavar="PNG", help="draw a contact sheet instead: people, expressions, AUs 0 to 5"
     )
 
-    for name, run, text in (
+    for name, call, text in (
         ("prepare", _prepare, "Raw pictures to prepared faces."),
         ("train", _train, "Train an experiment."),
     ):
-        sub = verb(name, run, text)
+        sub = verb(name, call, text)
         sub.add_argument("experiment", nargs="?" if name == "train" else None, help="a name of `facegan list`, "
                          "or a YAML file" + (" (or a data set's name)" if name == "prepare" else ""))  # fmt: skip
         sub.add_argument("overrides", nargs="*", metavar="key=value", help="any config key")
