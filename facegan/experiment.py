@@ -268,10 +268,11 @@ def train(config: ExperimentConfig, resume: Run | None = None) -> Run:
     data.prepare_data()
     data.setup("fit")
     _say(data.describe())
-    run = resume or (new_run(config.name) if first_rank() else Run(Path(".")))
     # data and splits may have drawn numbers: the weights must not depend on that
     pl.seed_everything(config.seed, workers=True, verbose=False)
     module = build_method(config, data)
+    # only now: a mistake in the config or a missing file leaves no empty run behind
+    run = resume or (new_run(config.name) if first_rank() else Run(Path(".")))
     checkpoint = run.checkpoint() if resume else None
     resume_at = None
     if checkpoint is not None:
