@@ -40,10 +40,10 @@ class FolderConfig(DataConfig):
     """Pictures of one's own; see the module's text for the layout."""
 
     name: str = "folder"
-    roots: list[str] = field(default_factory=list)  # several folders together; overrules root
+    roots: list[str] = field(default_factory=list)  # several folders or videos together, beside root
     test_roots: list[str] = field(default_factory=list)  # folders of test people only
     split: str = "auto"  # people | time | auto: a root with one person by time, other roots by person
-    test_fraction: float = 0.1  # of the people of a root, unless there are test_roots
+    test_fraction: float = 0.1  # of the people of a root, at least one unless 0; none with test_roots
     val_fraction: float = 0.05  # of the people of a root
 
 
@@ -56,7 +56,8 @@ class Folder(FaceDataModule):
     def roots(self) -> list[Path]:
         """All folders (or single videos) that are read, those of test people last."""
         config = self.config
-        mine = [Path(root) for root in config.roots] or super().roots()
+        mine = [Path(root) for root in ([config.root] if config.root else []) + config.roots]
+        mine = mine or super().roots()
         return mine + [Path(root) for root in config.test_roots]
 
     def find(self) -> Found:
@@ -93,7 +94,10 @@ class Folder(FaceDataModule):
                 splits.append(by_time(records, rows))
             else:
                 val = round(config.val_fraction * len(people))
-                test = 0 if tested else max(1, round(config.test_fraction * len(people)))
+                test = (
+                    0 if tested or not config.test_fraction
+                    else max(1, round(config.test_fraction * len(people)))
+                )  # fmt: skip
                 splits.append(by_person(records, rows, draw_people(people, val, test, config.seed)))
         return join(splits)
 

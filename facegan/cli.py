@@ -84,7 +84,11 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = verb("edit", _edit, "Edit a face to action units.")
     sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
-    sub.add_argument("--image", required=True, help="picture with a face")
+    sub.add_argument(
+        "--image", required=True, nargs="+", help="picture with a face; several with --expressions"
+    )
+    sub.add_argument("--expressions", action="store_true", help="a grid: the pictures x eight expressions, "
+                     "with dlib's verdict on the person")  # fmt: skip
     sub.add_argument(
         "--au", nargs="+", default=[], metavar="AU12=4", help="intensities 0 to 5; the others as they are"
     )
@@ -212,10 +216,15 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _edit(args: argparse.Namespace) -> None:
-    from facegan.editing import edit_file
+    from facegan.editing import edit_file, edit_to_expressions
 
+    if args.expressions:
+        print(edit_to_expressions(args.run, args.image, args.out, args.checkpoint))
+        return
+    if len(args.image) > 1:
+        raise UserError("several pictures make a grid with --expressions; else give one --image")
     print(edit_file(
-        args.run, args.image, args.out, aus=args.au, like=args.like, like_au=args.like_au, image_au=args.image_au,
+        args.run, args.image[0], args.out, aus=args.au, like=args.like, like_au=args.like_au, image_au=args.image_au,
         steps=args.steps, paste_back=args.paste, checkpoint=args.checkpoint,
     ))  # fmt: skip
 

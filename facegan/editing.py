@@ -17,8 +17,8 @@ from datamodules.preparation.openface import read_openface
 from datamodules.preparation.pictures import UnreadablePicture, read_picture
 from facegan import figures
 from facegan.config import UserError
-from facegan.faces import N_AUS, N_LANDMARKS, parse_aus
-from facegan.judges import to_uint8
+from facegan.faces import EXPRESSIONS, N_AUS, N_LANDMARKS, parse_aus, prototype
+from facegan.judges import SAME_PERSON, DlibJudge, to_uint8
 from facegan.methods import METHODS
 from facegan.runs import Run, find_run
 
@@ -202,6 +202,54 @@ def edit_file(
     return (
         f"{path}: {len(frames)} picture{'s' * (len(frames) > 1)} of {frames[0].shape[1]}x{frames[0].shape[0]}"
     )
+
+
+def edit_to_expressions(run: str, images: Sequence[str], out: str, checkpoint: str = "last") -> str:
+    """A grid of picture files x eight expressions, on each face dlib's verdict on whose it is.
+
+    A picture without a face is named and left out. Gives a few lines on what was done.
+
+    Raises:
+        UserError: no picture has a face.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UserError(f"--out {out}: a grid is a .png or .jpg file")
+    editor, judge = load(run, checkpoint), DlibJudge()
+    targets = torch.from_numpy(np.stack([prototype(name) for name in EXPRESSIONS]))
+    pictures, notes, left_out = [], [], []
+    for image in images:
+        try:
+            face = editor.cut(image).image
+        except UserError as error:
+            left_out.append(str(error))
+            continue
+        edited = editor.edit(face.expand(len(targets), -1, -1, -1), targets)
+        features = judge(torch.cat([face[None], edited]))
+        distances = (features[1:] - features[0]).norm(dim=1).tolist()
+        pictures.append(list(to_uint8(torch.cat([face[None], edited]))))
+        notes.append(["", *map(_verdict, distances)])
+    if not pictures:
+        raise UserError(f"nothing to edit: {'; '.join(left_out)}")
+    columns = ["input", *EXPRESSIONS]
+    figures.save(path, figures.grid(pictures, columns, notes=notes))
+    verdicts = [note.split()[0] for row in notes for note in row[1:]]
+    lines = [
+        f"{path}: {len(pictures)} faces x {len(EXPRESSIONS)} expressions",
+        f"{judge.description}, distance to the input below {SAME_PERSON} is the same person: "
+        + ", ".join(f"{verdicts.count(word)} {meaning}" for word, meaning in _MEANINGS.items()),
+        *(f"left out: {reason}" for reason in left_out),
+    ]
+    return "\n".join(lines)
+
+
+_MEANINGS = {"same": "the same", "other": "another", "none": "without a face that dlib finds"}
+
+
+def _verdict(distance: float) -> str:
+    if not np.isfinite(distance):
+        return "none"
+    return f"{'same' if distance < SAME_PERSON else 'other'} {distance:.2f}"
 
 
 def _same_height(pictures: list[np.ndarray]) -> list[np.ndarray]:

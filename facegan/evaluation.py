@@ -1,4 +1,8 @@
-"""A run through its paper's protocol: loads the run, its data and the judges, and calls the protocol."""
+"""A run through a protocol: loads the run, its data and the judges, and calls the protocol that fits.
+
+Where people are held out that is EGGAN's (4.2); where the test pictures are later frames of people trained on,
+it is that of held-out frames.
+"""
 
 import shlex
 from collections.abc import Sequence
@@ -10,14 +14,15 @@ from torch import Tensor
 from facegan.editing import load_module
 from facegan.experiment import ExperimentConfig, build_data, judge_weights, load_config
 from facegan.judges import Judges
-from facegan.protocols.eggan import Protocol, evaluate
+from facegan.protocols import eggan, frames
+from facegan.protocols.eggan import Protocol
 from facegan.runs import Run
 
 
 def evaluate_run(
     run: Run, checkpoint: str = "last", overrides: Sequence[str] = (), targets: int | None = None
 ) -> dict[str, Path]:
-    """Evaluate a run by EGGAN's protocol (4.2) and write tables and figures into its folder.
+    """Evaluate a run and write tables and figures into its folder; see the module on which protocol.
 
     Args:
         run: the run; its saved config says which data.
@@ -49,12 +54,15 @@ def evaluate_run(
     judges = Judges(device, au_path=judge_weights(config))
     protocol = Protocol(targets=targets or config.targets, progress=config.trainer.progress)
     command = _command(run, checkpoint)
+    by_frames = frames.later_frames(data)
+    evaluate = frames.evaluate if by_frames else eggan.evaluate
     evaluate(
         edit, data, judges, out, method=_title(config), command=command, log=run.metrics, protocol=protocol
     )
+    tables = {"table": "table.md"} if by_frames else {"AU table": "table1.md", "identity table": "table2.md"}
     names = {
-        "grid": "grid.png", "interpolation": "interpolation.png", "AU table": "table1.md",
-        "identity table": "table2.md", "curves": "curves.png", "all figures": "evaluation.json",
+        "grid": "grid.png", "interpolation": "interpolation.png", **tables, "curves": "curves.png",
+        "all figures": "evaluation.json",
     }  # fmt: skip
     return {key: out / name for key, name in names.items()}
 

@@ -22,6 +22,8 @@ from facegan.logs import RunCSVLogger, wandb_logger
 from facegan.methods import METHODS
 from facegan.runs import EXPERIMENTS, Run, experiments, first_rank, new_run
 
+OmegaConf.register_resolver("stem", lambda path: Path(path).stem, replace=True)
+
 
 @dataclass
 class ExperimentConfig:
@@ -40,6 +42,7 @@ class ExperimentConfig:
     judge: str | None = (
         None  # experiment that trains the AU judge, first if need be; None: the one in judges_home()
     )
+    judge_options: list[str] = field(default_factory=list)  # overrides of that experiment
 
 
 def load_config(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -149,7 +152,7 @@ def judge_weights(config: ExperimentConfig) -> Path | None:
     """The weights of the experiment's own AU judge; None where that of ``judges_home()`` is meant."""
     if config.judge is None:
         return None
-    weights = load_config(config.judge).method.weights
+    weights = load_config(config.judge, config.judge_options).method.weights
     if weights is None:
         raise UserError(
             f"judge={config.judge}: that experiment must say where its judge goes (method.weights)"
@@ -163,7 +166,8 @@ def train_judge(config: ExperimentConfig) -> None:
     if weights is None or weights.exists():
         return
     print(f"training the AU judge first ({config.judge}), once: {weights}")
-    judge = load_config(str(config.judge), [f"trainer.accelerator={config.trainer.accelerator}"])
+    options = [*config.judge_options, f"trainer.accelerator={config.trainer.accelerator}"]
+    judge = load_config(str(config.judge), options)
     judge.log.wandb = "disabled"
     train(judge)
 

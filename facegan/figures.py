@@ -38,6 +38,7 @@ def grid(
     rows: Sequence[str] = (),
     caption: str = "",
     size: int | None = None,
+    notes: Sequence[Sequence[str]] = (),
 ) -> np.ndarray:
     """A grid of pictures with words above its columns and to the left of its rows.
 
@@ -46,6 +47,7 @@ def grid(
         columns, rows: labels; none at all, or one per column or row.
         caption: small words below, such as where the faces come from.
         size: pixels of a cell; default: the pictures' own, but at least 96.
+        notes: a few words on each picture, in its lower left corner; as the pictures, or none at all.
 
     Returns:
         RGB uint8 (H, W, 3).
@@ -72,7 +74,11 @@ def grid(
         draw.text((left - 6, y + size / 2), label, INK, font, anchor="rm")
         for j, picture in enumerate(row):
             if picture is not None:
-                sheet.paste(Image.fromarray(_cell(picture, size)), (left + j * (size + GAP), y))
+                x = left + j * (size + GAP)
+                sheet.paste(Image.fromarray(_cell(picture, size)), (x, y))
+                if notes and notes[i][j]:
+                    place, anchor = (x + 3, y + size - 2), "ls"
+                    draw.text(place, notes[i][j], PAPER, small, anchor, stroke_width=2, stroke_fill=INK)
     if caption:
         draw.text((width, height + bottom / 2), caption, FAINT, small, anchor="rm")
     return np.asarray(sheet)
@@ -169,5 +175,11 @@ def curves(log: Path, path: Path, caption: str = "") -> Path:
 
 
 def provenance(generated: str | None) -> str:
-    """The caption that generated faces carry in every figure: ``generated faces (ict head)``; else empty."""
-    return f"generated faces ({generated} head)" if generated else ""
+    """The caption that generated faces carry in every figure: ``generated faces (ict head)``; else empty.
+
+    Args:
+        generated: a data module's: the head, None for photographs, "ict + photographs" where there are both.
+    """
+    parts = generated.split(" + ") if generated else []
+    named = [part if part == "photographs" else f"generated faces ({part} head)" for part in parts]
+    return " and ".join(named)

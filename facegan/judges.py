@@ -303,6 +303,11 @@ class LightCNNJudge:
         return torch.from_numpy(np.stack(crops))[:, None].to(self.device).float() / 255
 
 
+SAME_PERSON = (
+    0.6  # distance of two of dlib's features below which it calls them one person (its authors' value)
+)
+
+
 class DlibJudge:
     """Identity by dlib's published ResNet, trained on photographs of 7,485 people (99.38 % on LFW).
 

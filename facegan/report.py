@@ -59,7 +59,9 @@ def report(evaluations: Sequence[Path]) -> str:
     parts = []
     for experiment, path in newest.items():
         result = json.loads(path.read_text())
-        parts.append(f"# {experiment}\n\n{eggan_table1(result)}\n{eggan_table2(result)}")
+        frames = result["protocol"] == "frames"
+        tables = [frames_table(result)] if frames else [eggan_table1(result), eggan_table2(result)]
+        parts.append("\n".join([f"# {experiment}\n", *tables]))
     return "\n".join(parts)
 
 
@@ -162,6 +164,36 @@ def eggan_table2(result: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def frames_table(result: Mapping[str, Any]) -> str:
+    """Held-out frames of a film as Markdown: L1, and agreement of AUs and geometry with the frame asked for.
+
+    Args:
+        result: what ``protocols.frames.evaluate`` gives, or its ``evaluation.json``.
+    """
+    header = ["", "L1", "AU MSE", "AU PCC", "geometry PCC", "mouth opening PCC", "no face found"]
+    rows, by_au = [], []
+    for name, row in result["scores"].items():
+        au, shape = row["au"], row["geometry"]
+        rejected = f"{shape['rejected']:,} of {shape['rejected'] + shape['rows']:,}"
+        opening = shape["pcc"][GEOMETRY.index("mouth opening")]
+        figures = [
+            number(row["l1"], 3),
+            *map(number, (au["mse_mean"], au["pcc_mean"], shape["pcc_mean"], opening)),
+        ]
+        rows.append([name, *figures, rejected])
+        by_au.append([name, *map(number, au["pcc"])])
+    parts = [
+        "# Held-out frames of people trained on\n",
+        markdown_table(header, rows),
+        "L1 is in units of [-1, 1], against the frame whose AUs were asked for: head and light of source and\n"
+        f"target differ. A frame edited to its own AUs: {number(result['reconstruction_l1'], 3)}.\n",
+        "## PCC of each AU that moves\n",
+        markdown_table(["", *result["aus"]], by_au),
+    ]
+    parts.append(_origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
+    return "\n".join(parts)
+
+
 def _au_row(name: str, values: Sequence[float | None], average: float | None) -> list[str]:
     return [name, *(number(value) for value in values), number(average)]
 
@@ -169,10 +201,13 @@ def _au_row(name: str, values: Sequence[float | None], average: float | None) ->
 def _origin(result: Mapping[str, Any], judges: Sequence[str]) -> str:
     """The lines under every table: data, judges with their weights, pairs, command."""
     lines = [f"Data: {result['data']}"]
-    if result["generated"]:
+    if result["generated"] and " + " not in result["generated"]:
         lines.append(f"All faces are generated ({result['generated']} head); target AUs are exact truth.")
     lines += [f"Judge: {judge}." for judge in judges]
-    lines.append(f"Pairs: {result['pairs']:,}; sources: {result['test_people']:,} test people (pairs.csv).")
+    people = (
+        f"; sources: {result['test_people']:,} test people (pairs.csv)" if "test_people" in result else ""
+    )
+    lines.append(f"Pairs: {result['pairs']:,}{people}.")
     if result["command"]:
         lines.append(f"Command: `{result['command']}`")
     return "\n".join(f"* {line}" for line in lines) + "\n"

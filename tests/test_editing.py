@@ -1,5 +1,6 @@
 """A trained run used on picture files, from Python and from the command line."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -150,3 +151,20 @@ def test_a_picture_without_a_face_is_refused(run, tmp_path):
     cv2.imwrite(str(tmp_path / "wall.png"), np.full((200, 200, 3), 128, np.uint8))
     with pytest.raises(UserError, match="no face found"):
         editing.load(run).cut(tmp_path / "wall.png")
+
+
+def test_expressions_make_a_grid_with_verdicts_and_name_what_has_no_face(run, people, tmp_path, capsys):
+    blank = tmp_path / "blank.png"
+    cv2.imwrite(str(blank), np.full((160, 160, 3), 127, np.uint8))
+    faces = [str(people / f"p00000{k}" / "000001.jpg") for k in (1, 2)]
+    out = tmp_path / "grid.png"
+    argv = ["edit", str(run.folder), "--expressions", "--image", *faces, str(blank), "--out", str(out)]
+    assert main(argv) == 0
+    text = capsys.readouterr().out
+    assert "2 faces x 8 expressions" in text and "left out" in text and "blank.png" in text
+    counts = [int(n) for n in re.findall(r"(\d+) (?:the same|another|without a face)", text)]
+    assert len(counts) == 3 and sum(counts) == 16
+    assert read(out).shape[1] > 8 * 96
+    assert main(["edit", str(run.folder), "--expressions", "--image", str(blank), "--out", str(out)]) == 2
+    assert main(["edit", str(run.folder), "--image", *faces, "--au", "AU12=3", "--out", str(out)]) == 2
+    assert "--expressions" in capsys.readouterr().err

@@ -134,7 +134,7 @@ def evaluate(
         "table2": table2,
         "summary": _summary(table1, table2, method),
     }
-    (out_dir / "evaluation.json").write_text(json.dumps(_plain(result), indent=2) + "\n")
+    (out_dir / "evaluation.json").write_text(json.dumps(json_ready(result), indent=2) + "\n")
     (out_dir / "table1.md").write_text(report.eggan_table1(result))
     (out_dir / "table2.md").write_text(report.eggan_table2(result))
     grid_figure(edit, data, out_dir / "grid.png", protocol)
@@ -208,13 +208,13 @@ class _Scores:
                     accepted[COPY_TARGET, judge.name].update(similarity(wanted, copied))
             done += len(target_rows)
         table1 = {
-            "au": {name: _plain(metric.compute()) for name, metric in au.items()},
-            "geometry": {name: _plain(metric.compute()) for name, metric in shape.items()},
+            "au": {name: json_ready(metric.compute()) for name, metric in au.items()},
+            "geometry": {name: json_ready(metric.compute()) for name, metric in shape.items()},
         }
         table2: dict[str, Any] = {name: {"real": {"reason": text}} for name, text in judges.missing.items()}
         for judge in judges.identity:
             rows = {name: metric.compute() for (name, of), metric in accepted.items() if of == judge.name}
-            table2[judge.name] = _plain({"real": real[judge.name], **rows})
+            table2[judge.name] = json_ready({"real": real[judge.name], **rows})
         return table1, table2
 
     def _chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -264,14 +264,14 @@ class _Scores:
         return verification.compute()
 
 
-def _plain(value: Any) -> Any:
+def json_ready(value: Any) -> Any:
     """Tensors and arrays as numbers and lists; NaN as None, which JSON knows."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: json_ready(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [json_ready(item) for item in value]
     if isinstance(value, Tensor | np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return json_ready(value.tolist())
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value

@@ -1,0 +1,145 @@
+"""Later frames of a film whose first frames were trained on: L1, action units and landmark geometry.
+
+For films of one's own, where there is no other person to test on (``data.split`` by time). Every test frame
+is a target; its source is the frame half that person's test frames away, never a neighbour. The picture
+asked for exists, so the result can be compared with it.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from facegan import figures, report
+from facegan.config import UserError
+from facegan.faces import AU_NAMES
+from facegan.judges import GEOMETRY, Judges, to_uint8
+from facegan.metrics import Agreement
+from facegan.protocols.eggan import (
+    COPY_SOURCE,
+    COPY_TARGET,
+    Edit,
+    Protocol,
+    interpolation_figure,
+    json_ready,
+)
+
+MOVING = 0.2  # an AU is scored where its standard deviation over the test frames is above this
+ROWS = 8  # frames in the figure
+
+
+def later_frames(data: Any) -> bool:
+    """Whether the test pictures show people who were trained on."""
+    return set(data.test.identities) <= set(data.train.identities) and len(data.test.au) > 0
+
+
+def choose_pairs(test: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (P,) of sources and of targets in the test split: each frame and the one half the list away.
+
+    Raises:
+        UserError: nobody has two test frames with AUs.
+    """
+    known = np.isfinite(test.au).all(1)
+    sources, targets = [], []
+    for person in np.unique(test.identity):
+        rows = np.flatnonzero((np.asarray(test.identity) == person) & known)
+        if len(rows) > 1:
+            targets.append(rows)
+            sources.append(np.roll(rows, len(rows) // 2))
+    if not targets:
+        raise UserError(
+            f"nobody has two test frames with AUs ({len(test.au):,} test frames in all); give a longer video, "
+            "with its OpenFace CSV beside it"
+        )
+    return np.concatenate(sources), np.concatenate(targets)
+
+
+def evaluate(
+    edit: Edit,
+    data: Any,
+    judges: Judges,
+    out_dir: Path,
+    *,
+    method: str = "EGGAN",
+    command: str = "",
+    log: Path | None = None,
+    protocol: Protocol | None = None,
+) -> dict[str, Any]:
+    """Measure an editing method on held-out frames; the arguments are those of ``protocols.eggan.evaluate``.
+
+    Returns:
+        What ``evaluation.json`` holds: ``scores`` of each row (L1 to the target frame in units of [-1, 1], AU
+        and geometry agreement with it), ``reconstruction_l1`` (a frame edited to its own AUs), names of AUs,
+        data and judges.
+    """
+    protocol = protocol or Protocol()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    sources, targets = choose_pairs(data.test)
+    moving = np.flatnonzero(data.test.au[targets].std(0) > MOVING)
+    if not len(moving):
+        raise UserError(f"no AU of the test frames has a standard deviation above {MOVING}: nothing to score")
+    names = [AU_NAMES[k] for k in moving]
+    rows = (COPY_SOURCE, COPY_TARGET, method)
+    au = {row: Agreement(names, sync_on_compute=False) for row in rows}
+    shape = {row: Agreement(GEOMETRY, sync_on_compute=False) for row in rows}
+    l1: dict[str, list[Tensor]] = {row: [] for row in (*rows, "reconstruction")}
+    starts = range(0, len(targets), protocol.batch_size)
+    for start in track(starts, "Evaluating", disable=not protocol.progress):
+        chunk = slice(start, start + protocol.batch_size)
+        source, target = data.test.batch(sources[chunk]), data.test.batch(targets[chunk])
+        asked = judges.geometry(target["image"], target["landmarks"])
+        with torch.no_grad():
+            edited = edit(source["image"], target["au"]).cpu()
+            own = edit(target["image"], target["au"]).cpu()
+        l1["reconstruction"].append(_l1(own, target["image"]))
+        pictures = (source["image"], target["image"], edited)
+        for row, images in zip(rows, pictures, strict=True):
+            au[row].update(judges.au(images)[:, moving], target["au"][:, moving])
+            shape[row].update(judges.geometry(images), asked)
+            l1[row].append(_l1(images, target["image"]))
+    result = json_ready({
+        "protocol": "frames",
+        "method": method,
+        "command": command,
+        "data": data.describe(),
+        "generated": data.generated,
+        "pairs": len(targets),
+        "judges": {"au": judges.au.description, "geometry": judges.geometry.description},
+        "aus": names,
+        "reconstruction_l1": torch.cat(l1["reconstruction"]).mean(),
+        "scores": {
+            row: {
+                "l1": torch.cat(l1[row]).mean(),
+                "au": au[row].compute(),
+                "geometry": shape[row].compute(),
+            }
+            for row in rows
+        },
+    })  # fmt: skip
+    (out_dir / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
+    (out_dir / "table.md").write_text(report.frames_table(result))
+    frames_figure(edit, data, sources, targets, out_dir / "grid.png")
+    interpolation_figure(edit, data, out_dir / "interpolation.png", protocol)
+    if log is not None:
+        figures.curves(log, out_dir / "curves.png")
+    return result
+
+
+def _l1(images: Tensor, wanted: Tensor) -> Tensor:
+    return (images - wanted).abs().mean((1, 2, 3))
+
+
+def frames_figure(edit: Edit, data: Any, sources: np.ndarray, targets: np.ndarray, path: Path) -> Path:
+    """Test frames over time: the source, what was asked for, the result, and the target reconstructed."""
+    chosen = np.unique(np.linspace(0, len(targets) - 1, ROWS).astype(int))
+    source, target = data.test.batch(sources[chosen]), data.test.batch(targets[chosen])
+    with torch.no_grad():
+        edited = edit(source["image"], target["au"]).cpu()
+        own = edit(target["image"], target["au"]).cpu()
+    lines = [list(to_uint8(images)) for images in (source["image"], target["image"], edited, own)]
+    sheet = figures.grid(lines, rows=["source", "target", "edited", "target again"])
+    return figures.save(path, sheet)
