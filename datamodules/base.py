@@ -225,8 +225,12 @@ class FaceDataModule(pl.LightningDataModule):
         return self._loader(self.test, InOrderBatchSampler)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Pictures to float [-1, 1], on the device."""
-        return {key: to_float(value) if key.endswith("image") else value for key, value in batch.items()}
+        """Pictures to float [-1, 1], on the device; in double precision where the networks are."""
+        double = self.trainer is not None and self.trainer.precision == "64-true"
+        dtype = torch.float64 if double else torch.float32
+        return {
+            key: to_float(value, dtype) if key.endswith("image") else value for key, value in batch.items()
+        }
 
 
 def _people(n: int) -> str:

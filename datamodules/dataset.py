@@ -119,6 +119,6 @@ class FaceDataset(Dataset[Batch]):
         }
 
 
-def to_float(images: Tensor) -> Tensor:
-    """uint8 pictures (B, 3, S, S) as float32 in [-1, 1], in plain memory order."""
-    return images.to(torch.float32, memory_format=torch.contiguous_format).div_(127.5).sub_(1)
+def to_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 pictures (B, 3, S, S) as floats in [-1, 1], in plain memory order."""
+    return images.to(dtype, memory_format=torch.contiguous_format).div_(127.5).sub_(1)

@@ -90,11 +90,16 @@ def moving_average(module: nn.Module, half_life_images: float, batch_size: int) 
     return average.requires_grad_(False).eval()
 
 
-def linear_decay(optimizer: Optimizer, epochs: int, constant: int) -> torch.optim.lr_scheduler.LambdaLR:
-    """Constant for ``constant`` epochs, then linear down to 0 at ``epochs``; stepped at epoch ends."""
-    span = max(1, epochs - constant)
+def linear_decay(optimizer: Any, progress: float, constant: float) -> None:
+    """Set the learning rate: its first value up to ``constant`` of the way, from there linearly down to 0.
 
-    def factor(epoch: int) -> float:
-        return min(1.0, max(0.0, (epochs - epoch) / span))
+    It follows from the count of batches alone, so a resumed run needs no state of a scheduler.
 
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    Args:
+        optimizer: all its parameter groups decay alike.
+        progress: share of the stage's batches that are done.
+        constant: share of them after which the rate falls, in 0..1.
+    """
+    factor = min(1.0, max(0.0, 1 - progress) / max(1e-8, 1 - constant))
+    for group in optimizer.param_groups:
+        group["lr"] = factor * group.setdefault("initial_lr", group["lr"])

@@ -42,7 +42,7 @@ class RunCheckpoint(Checkpoint):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         """Save every ``every`` batches, and where training was asked to stop."""
         self._due |= pl_module.batches_seen % self.every == 0 or trainer.should_stop
-        # after an epoch's last batch its schedulers have still to step: wait for its end
+        # after an epoch's last batch its end is still to be counted: wait for it
         if self._due and not trainer.is_last_batch:
             self._save(trainer, pl_module, self.run.last)
             self._due = False

@@ -159,7 +159,7 @@ def _generate(args: argparse.Namespace) -> None:
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    from datamodules import DATAMODULES
+    from datamodules.all import DATAMODULES
     from facegan.experiment import build_data, load_config, load_data_config
 
     overrides = list(args.overrides) + ([f"data.root={args.root}"] if args.root else [])

@@ -13,9 +13,9 @@ import torch
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from datamodules import DATAMODULES
+from datamodules.all import DATAMODULES
 from datamodules.base import FaceDataModule
-from datamodules.generated.request import GenerateConfig, ensure_generated
+from datamodules.generated.request import GenerateConfig, ensure_generated, wait_until_generated
 from facegan import callbacks
 from facegan.config import LogConfig, TrainerConfig, UserError, check
 from facegan.logs import RunCSVLogger, wandb_logger
@@ -140,10 +140,15 @@ def _listed(value: Any) -> Any:
 
 
 def build_data(config: ExperimentConfig) -> FaceDataModule:
-    """The data module, after generating the faces that the experiment asks for and that are not there yet."""
-    if first_rank():
-        for request in config.generate:
+    """The data module, after generating the faces that the experiment asks for and that are not there yet.
+
+    The first rank generates; the others wait for it.
+    """
+    for request in config.generate:
+        if first_rank():
             ensure_generated(request, progress=config.trainer.progress)
+        else:
+            wait_until_generated(request)
     config.data.seed = config.seed
     return DATAMODULES[config.data.name][1](config.data)
 

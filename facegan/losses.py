@@ -9,6 +9,11 @@ from torch.nn import functional as F
 GAN_LOSSES = ("wgan-gp", "eq2", "lsgan-gp")
 
 
+def full(x: Tensor) -> Tensor:
+    """In single precision, or in double if it is so already: what losses are computed in under autocast."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
 def critic_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:
     """What D minimises, without its penalty.
 
@@ -32,13 +37,13 @@ def generator_loss(kind: str, fake: Tensor) -> Tensor:
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """E[(||dD/dx||_2 - 1)^2], the norm over each picture, in fp32 with autocast off.
+    """E[(||dD/dx||_2 - 1)^2], the norm over each picture, with autocast off.
 
     Args:
         critic: D; its output is averaged over the score map, so that the norm does not grow with the map.
         images: (B, 3, S, S), where the gradient is taken: interpolates (WGAN-GP) or real ones (EGGAN eq. 2).
     """
-    images = images.detach().float().requires_grad_(True)
+    images = full(images.detach()).requires_grad_(True)
     with torch.autocast(images.device.type, enabled=False):
         score = critic(images).flatten(1).mean(1)
         (gradient,) = torch.autograd.grad(score.sum(), images, create_graph=True)
@@ -47,7 +52,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tens
 
 def interpolate(real: Tensor, fake: Tensor, alpha: Tensor) -> Tensor:
     """Points between real and fake, one ``alpha`` (B,) in [0, 1] for each picture."""
-    return torch.lerp(fake.detach().float(), real.detach().float(), alpha.view(-1, 1, 1, 1))
+    return torch.lerp(full(fake.detach()), full(real.detach()), alpha.view(-1, 1, 1, 1))
 
 
 def au_levels(au: Tensor, rounding: str = "nearest") -> Tensor:
@@ -65,7 +70,7 @@ def au_loss(logits: Tensor, levels: Tensor, level_weights: Tensor | None = None)
     Args:
         logits: (B, 17, 6). levels: (B, 17) long. level_weights: (17, 6) of each AU's levels, or None.
     """
-    per_au = F.cross_entropy(logits.transpose(1, 2).float(), levels, reduction="none")
+    per_au = F.cross_entropy(full(logits.transpose(1, 2)), levels, reduction="none")
     if level_weights is not None:
         per_au = per_au * level_weights.gather(1, levels.T).T
     return per_au.mean()
@@ -73,7 +78,8 @@ def au_loss(logits: Tensor, levels: Tensor, level_weights: Tensor | None = None)
 
 def au_expectation(logits: Tensor) -> Tensor:
     """The intensity 0..5 (B, 17) that a six-level classifier (B, 17, 6) expects."""
-    return logits.float().softmax(-1) @ torch.arange(6.0, device=logits.device)
+    levels = full(logits).softmax(-1)
+    return levels @ torch.arange(6, device=levels.device, dtype=levels.dtype)
 
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -86,12 +92,12 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     below 161 pixels those whose map is at least as large as the window are kept and the weights made
     to sum to 1 (3 at 64 pixels, 4 at 128: methods.md E12, E21). Negative contrast terms are clamped.
     """
-    x, y = (x.float() + 1) / 2, (y.float() + 1) / 2
+    x, y = (full(x) + 1) / 2, (full(y) + 1) / 2
     scales = [i for i in range(len(MS_SSIM_WEIGHTS)) if x.shape[-1] >> i >= 11] or [0]
     window = min(11, x.shape[-1])
-    weights = torch.tensor(MS_SSIM_WEIGHTS[: len(scales)], device=x.device)
+    weights = x.new_tensor(MS_SSIM_WEIGHTS[: len(scales)])
     weights = weights / weights.sum()
-    product = torch.ones(len(x), device=x.device)
+    product = x.new_ones(len(x))
     for i in scales:
         luminance, contrast = _ssim_terms(x, y, window)
         term = luminance * contrast if i == scales[-1] else contrast
@@ -104,7 +110,7 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
 def _ssim_terms(x: Tensor, y: Tensor, window: int) -> tuple[Tensor, Tensor]:
     """Luminance and contrast-structure maps of pictures in [0, 1]."""
     channels = x.shape[1]
-    position = torch.arange(window, device=x.device, dtype=torch.float32) - (window - 1) / 2
+    position = torch.arange(window, device=x.device, dtype=x.dtype) - (window - 1) / 2
     gauss = torch.exp(-position.square() / (2 * 1.5**2))
     gauss = (gauss / gauss.sum()).repeat(5 * channels, 1)
     maps = torch.cat([x, y, x * x, y * y, x * y], 1)

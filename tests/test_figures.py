@@ -85,4 +85,5 @@ def test_curves_without_a_log_or_numbers_say_so(tmp_path):
 
 def test_generated_faces_say_so():
     assert figures.provenance("ict") == "generated faces (ict head)"
+    assert figures.provenance("ict + photographs") == "generated faces (ict head) and photographs"
     assert figures.provenance(None) == ""

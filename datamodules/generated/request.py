@@ -1,6 +1,7 @@
 """A set of generated faces as an experiment asks for it: made once, recognised afterwards."""
 
 import json
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,6 +78,12 @@ def ensure_generated(config: GenerateConfig, progress: bool = True) -> None:
     """Generate the set unless it is there."""
     if _asked(Path(config.root)) != config.asked:
         print(generate(config, progress))
+
+
+def wait_until_generated(config: GenerateConfig) -> None:
+    """Wait for another process to generate the set; started by torchrun or srun, all ranks begin at once."""
+    while _asked(Path(config.root)) != config.asked:
+        time.sleep(0.2)
 
 
 def _asked(root: Path) -> object:

@@ -21,6 +21,7 @@ from facegan.losses import (
     au_levels,
     au_loss,
     critic_loss,
+    full,
     generator_loss,
     gradient_penalty,
     interpolate,
@@ -40,7 +41,7 @@ class EGGANConfig:
 
     # schedule
     epochs: int = 400  # of joint training on RaFD (4.1)
-    decay_from: float = 0.5  # fraction of the epochs after which the rate falls linearly to 0 (4.1)
+    decay_from: float = 0.5  # share of the epochs after which the rate falls linearly to 0 (4.1)
     pretrain_epochs: int = 16  # of C_id alone (3.3; the number is the released code's)
     pretrain_expression: bool = False  # C_exp too, on real pictures as always: for short trainings
     n_critic: int = 1  # critic steps for each step of E and G (E2)
@@ -206,11 +207,11 @@ class EGGAN(AdversarialModule):
     def edit(self, images: Tensor, au: Tensor) -> Tensor:
         """Edit with the averaged networks; shapes and ranges as the class says."""
         editor: nn.Module = self.editor_ema if self.config.ema_half_life > 0 else self.editor
-        return editor(images, au)
+        return editor(images.to(self.dtype), au.to(self.dtype))
 
     def estimate_aus(self, images: Tensor) -> Tensor:
         """AUs (B, 17) 0..5 of pictures by C_exp: the expectation over its levels."""
-        return au_expectation(self._au_logits(images))
+        return au_expectation(self._au_logits(images.to(self.dtype)))
 
     def interpolate(self, images: Tensor, source_au: Tensor, target_au: Tensor, steps: int) -> Tensor:
         """Eq. 8 with G(E(I), .) (E18): pictures (steps, B, 3, S, S), alpha from 0 to 1."""
@@ -249,6 +250,7 @@ class EGGAN(AdversarialModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Stage 1 pre-trains the classifiers, stage 2 trains everything but C_id."""
         self.begin_batch(len(batch["image"]))
+        self._decay_rates()
         losses = self.adversarial_step(batch) if self._joint else self.pretraining_step(batch)
         self.batches_seen += 1
         self.log_losses(losses, len(batch["image"]))
@@ -260,7 +262,7 @@ class EGGAN(AdversarialModule):
         seen = self._view(batch["image"], self.draws(4))
         with self.toggled_optimizer(opt_id):
             logits = self.C_id(seen)
-            loss_id = F.cross_entropy(logits.float(), batch["identity"])
+            loss_id = F.cross_entropy(full(logits), batch["identity"])
             self.take_step(opt_id, loss_id)
         accuracy = (logits.argmax(1) == batch["identity"]).float().mean()
         losses = {"pretrain_id": loss_id, "pretrain_id_accuracy": accuracy}
@@ -318,7 +320,7 @@ class EGGAN(AdversarialModule):
                     "g_au": self._au_constraint(constrained, target_levels, levels),  # eq. 3
                     "g_identity": self._identity_constraint(constrained, batch["identity"]),  # eq. 4
                     "g_perceptual": self._perceptual_constraint(real, edited, recon),  # eq. 5
-                    "g_l1": F.l1_loss(recon.float(), real),  # eq. 6
+                    "g_l1": F.l1_loss(full(recon), real),  # eq. 6
                     "g_msssim": 1 - ms_ssim(recon, real).mean()
                     if c.w_msssim
                     else real.new_zeros(()),  # eq. 6
@@ -355,7 +357,7 @@ class EGGAN(AdversarialModule):
         if self.C_id is None or self.config.w_identity == 0:
             return images.new_zeros(())
         copies = len(images) // len(identity)
-        return copies * F.cross_entropy(self.C_id(images).float(), identity.repeat(copies))
+        return copies * F.cross_entropy(full(self.C_id(images)), identity.repeat(copies))
 
     def _perceptual_constraint(self, real: Tensor, edited: Tensor, recon: Tensor) -> Tensor:
         """Eq. 5 with squared distances: the paper's norm over CHW would be all but zero (E11)."""
@@ -365,29 +367,30 @@ class EGGAN(AdversarialModule):
         with torch.no_grad():
             target = network.perceptual_features(real)
         features = network.perceptual_features(torch.cat([edited, recon]))
-        return 2 * F.mse_loss(features.float(), torch.cat([target, target]).float())
+        return 2 * F.mse_loss(full(features), full(torch.cat([target, target])))
 
-    def on_train_epoch_end(self) -> None:
-        """Step the schedules of the stage that ran: Lightning leaves them alone in manual optimisation."""
-        schedulers = self.lr_schedulers()
-        for scheduler in schedulers[:3] if self._joint else schedulers[3:]:  # type: ignore[index]
-            scheduler.step()
+    def _decay_rates(self) -> None:
+        """Linear decay in the later part of each stage (4.1), by batches: after each epoch as the paper's."""
+        c = self.config
+        epoch = self.batches_seen / self.trainer.num_training_batches
+        optimizers: list[Any] = self.optimizers()  # type: ignore[assignment]
+        for optimizer in optimizers[:3]:
+            linear_decay(optimizer, (epoch - c.pretrain_epochs) / c.epochs, c.decay_from)
+        for optimizer in optimizers[3:]:
+            linear_decay(optimizer, epoch / max(1, c.pretrain_epochs), 0.5)
 
-    def configure_optimizers(self) -> tuple[list[Any], list[Any]]:
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for E and G, for D_img and D_z, for C_exp, and for C_id."""
         c = self.config
         d_parameters = [*self.D.parameters(), *self.D_z.parameters()]
-        optimizers = [
+        optimizers: list[torch.optim.Optimizer] = [
             torch.optim.Adam(self.editor.parameters(), c.lr, c.betas),
             torch.optim.Adam(d_parameters, c.lr, c.betas),
             torch.optim.Adam(self.C_exp.parameters(), c.lr_classifier, c.betas_classifier),
         ]
-        schedulers = [linear_decay(opt, c.epochs, int(c.epochs * c.decay_from)) for opt in optimizers]
         if self.C_id is not None:
-            opt_id = torch.optim.Adam(self.C_id.parameters(), c.lr_classifier, c.betas_classifier)
-            optimizers.append(opt_id)
-            schedulers.append(linear_decay(opt_id, c.pretrain_epochs, c.pretrain_epochs // 2))
-        return optimizers, schedulers
+            optimizers.append(torch.optim.Adam(self.C_id.parameters(), c.lr_classifier, c.betas_classifier))
+        return optimizers
 
     # ------------------------------------------------------------------ validation
 

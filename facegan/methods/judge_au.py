@@ -92,7 +92,7 @@ class JudgeAU(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] -> AUs (B, 17), cut to 0..5."""
-        return self.net(to_size(images)).clamp(0, 5)
+        return self.net(to_size(images.to(self.dtype))).clamp(0, 5)
 
     def on_fit_start(self) -> None:
         """Weigh the AUs by the training pictures: a rare one must not vanish beside a frequent one."""

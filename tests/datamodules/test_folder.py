@@ -7,7 +7,7 @@ import pytest
 from faces_on_disk import STILL, aus, csv_rows, draw, landmarks, save, write_csv, write_people
 from preparation.test_pictures import write_video
 
-from datamodules import DATAMODULES
+from datamodules.all import DATAMODULES
 from datamodules.folder import Folder, FolderConfig, find_folder
 from datamodules.preparation import chunks
 from facegan.config import UserError
@@ -139,6 +139,14 @@ def test_several_roots_each_by_its_own_rule(tmp_path):
     assert sum(name == "p000077" for name in np.array(dm.train.identities)[dm.train.identity]) == 6
     assert len(dm.test) == 2 + 2 * 2 and "p000077" in dm.test.identities and len(dm.val) == 2
     assert len(set(dm.train.identities) & set(dm.test.identities)) == 1  # the one split by time
+
+
+def test_a_root_joins_the_roots_and_no_test_fraction_leaves_only_later_frames(tmp_path):
+    clip = write_people(tmp_path / "clip", people=1, pictures=10, first=77)
+    drawn = write_people(tmp_path / "drawn", people=6, pictures=2)
+    dm = module(clip, roots=[str(drawn)], val_fraction=0.0, test_fraction=0.0, batch_size=4)
+    assert dm.test.identities == ["p000077"] and len(dm.test) == 2
+    assert len(dm.train) == 6 + 6 * 2
 
 
 def test_test_roots_hold_test_people_only(tmp_path):

@@ -72,6 +72,7 @@ def test_stage_two_trains_everything_but_the_identity_classifier():
     module = build(small(pretrain_epochs=1))
     run(module, batch(), epochs=1)
     before = weights(module)
+    module.batches_seen = 0
     run(module, batch(), epochs=2)  # a new Trainer starts at epoch 0: one of each stage
     assert moved(before, module) == {"C_id", "D", "D_z", "C_exp", "editor", "editor_ema"}
     fixed = build(small())
@@ -87,10 +88,10 @@ def only(module: EGGAN, *kept: int) -> EGGAN:
     module.config.pretrain_epochs = 0
 
     def configure():
-        optimizers, _ = make()
+        optimizers = make()
         for number, optimizer in enumerate(optimizers):
             optimizer.param_groups[0]["lr"] *= number in kept
-        return optimizers, [torch.optim.lr_scheduler.ConstantLR(o, 1.0, 1) for o in optimizers]
+        return optimizers
 
     module.configure_optimizers = configure
     return module
@@ -209,15 +210,19 @@ def test_average_is_the_closed_form():
     assert values == pytest.approx([1.0, 1.5, 2.25])  # the first is a copy
 
 
-def test_rate_is_constant_then_falls_to_zero():
-    module = build(small(epochs=4, pretrain_epochs=2, lr=1.0, lr_classifier=1.0))
-    optimizers, schedulers = module.configure_optimizers()
-    rates = []
-    for _ in range(4):
-        rates.append(optimizers[0].param_groups[0]["lr"])
-        schedulers[0].step()
-    assert rates == [1.0, 1.0, 1.0, 0.5]
-    assert optimizers[0].param_groups[0]["lr"] == 0.0
+def test_rates_are_constant_then_fall_to_zero_over_each_stage():
+    """Two epochs of C_id, four of joint training, two batches each; E and G's rate, then C_id's."""
+    module = build(small(epochs=4, pretrain_epochs=2, lr=1e-4, lr_classifier=1e-4))
+    rates: list[list[float]] = [[], []]
+
+    class Note(pl.Callback):
+        def on_train_batch_end(self, trainer, module, *args):
+            for place, optimizer in zip(rates, (module.optimizers()[0], module.optimizers()[3]), strict=True):
+                place.append(optimizer.param_groups[0]["lr"] / 1e-4)
+
+    run(module, batch(), epochs=6, batches=2, callbacks=[Note()])
+    assert rates[0] == pytest.approx([1] * 4 + [1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
+    assert rates[1] == pytest.approx([1, 1, 1, 0.5] + [0] * 8)
 
 
 def test_interpolation_ends_at_source_and_target():

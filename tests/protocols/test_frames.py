@@ -20,9 +20,7 @@ def film(test_frames=30, still=False):
     train, test = Split(2, 20, 0), Split(1, test_frames, 1)
     if still:
         test.au[:] = 1
-    return SimpleNamespace(
-        train=train, test=test, generated=None, describe=lambda: "folder: photographs"
-    )
+    return SimpleNamespace(train=train, test=test, generated=None, describe=lambda: "folder: photographs")
 
 
 def test_pairs_are_half_the_film_apart_and_every_frame_is_asked_for_once():
@@ -66,7 +64,13 @@ def test_the_report_has_the_table_with_its_origin(tmp_path):
     frames.evaluate(perfect, film(), judges(), folder, command="facegan evaluate eggan_video", protocol=QUICK)
     assert json.loads((folder / "evaluation.json").read_text())["protocol"] == "frames"
     text = report([folder / "evaluation.json"])
-    for words in ("# eggan_video", "copy the source", "reader of AUs", "facegan evaluate eggan_video", "AU25"):
+    for words in (
+        "# eggan_video",
+        "copy the source",
+        "reader of AUs",
+        "facegan evaluate eggan_video",
+        "AU25",
+    ):
         assert words in text, words
     assert "generated" not in text
 
