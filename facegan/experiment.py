@@ -274,6 +274,8 @@ def train(config: ExperimentConfig, resume: Run | None = None) -> Run:
         train_judge(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)
+    if all(root.exists() for root in data.roots()) and hasattr(config.method, "check_files"):
+        config.method.check_files()  # not after an hour of preparing; missing data is said first
     data.prepare_data()
     data.setup("fit")
     _say(data.describe())

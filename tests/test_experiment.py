@@ -105,6 +105,12 @@ def test_without_rafd_training_stops_at_once_and_says_how_to_go_on(capsys, homes
     assert not list((homes / "runs").glob("*/*"))
 
 
+def test_a_missing_vgg19_is_said_before_anything_is_prepared(people, homes):
+    with pytest.raises(UserError, match="no VGG19 weights"):
+        experiment.train(tiny(people, "method.perceptual=vgg19", "method.perceptual_weights=nowhere.pth"))
+    assert not list(homes.glob("data/prepared/*"))
+
+
 def test_a_run_leaves_what_it_should(people):
     run = experiment.train(tiny(people))
     saved = torch.load(run.last, map_location="cpu", weights_only=True)

@@ -320,8 +320,8 @@ def shade(
                     d = (tx * hx + ty * hy + tz * hz) * s / math.sqrt(tx * tx + ty * ty + tz * tz + 1e-6)
                     shine = soft * _power(max(1 - d * d, 0.0), 4) * max(facing + 0.2, 0.0)
                 elif gloss > 0 and facing > 0:
-                    half = max((nx * hx + ny * hy + nz * hz) * s, zero)
-                    shine = gloss * _power(half, tight) * min(facing * np.float32(4), one)
+                    mirrored = max((nx * hx + ny * hy + nz * hz) * s, zero)
+                    shine = gloss * _power(mirrored, tight) * min(facing * np.float32(4), one)
                 bright = colour[k, 0], colour[k, 1], colour[k, 2]
                 gain = np.float32(0.08) * shine * seen
                 if kind == HAIR:

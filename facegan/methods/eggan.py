@@ -28,7 +28,7 @@ from facegan.losses import (
     ms_ssim,
 )
 from facegan.nets import eggan as nets
-from facegan.nets.vgg import VGG19Features, VGGClassifier
+from facegan.nets.vgg import VGG19Features, VGGClassifier, check_vgg19
 
 N_LEVELS = 6  # m + 1 with m = 5 (3.3)
 
@@ -116,6 +116,11 @@ class EGGANConfig:
     def total_epochs(self) -> int:
         """Epochs of both stages."""
         return self.pretrain_epochs + self.epochs
+
+    def check_files(self) -> None:
+        """Raise UserError where the weights of the perceptual network are missing."""
+        if self.perceptual == "vgg19" and self.w_perceptual > 0:
+            check_vgg19(self.perceptual_weights)
 
 
 class Editor(nn.Module):

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import OneCycleLR
 
 from facegan.config import UserError, check, judges_home
 from facegan.faces import AU_NAMES, N_AUS
 from facegan.judges import AU_WEIGHTS, save_judge, training_note
 from facegan.metrics import Agreement
 from facegan.nets.au_regressor import AURegressor, augment, to_size
+from facegan.supervised import SupervisedModule
 
 
 @dataclass
@@ -49,7 +48,7 @@ class JudgeAUConfig:
         return self.epochs
 
 
-class JudgeAU(pl.LightningModule):
+class JudgeAU(SupervisedModule):
     """AU intensities (B, 17) from aligned faces: least squares, each AU weighted by how little it varies.
 
     Args:
@@ -70,25 +69,15 @@ class JudgeAU(pl.LightningModule):
         seed: int = 0,
     ) -> None:
         config = JudgeAUConfig(**config) if isinstance(config, dict) else config
-        super().__init__()
+        super().__init__(seed)
         self.save_hyperparameters({
             "config": asdict(config), "size": size, "identities": identities,
             "batch_size": batch_size, "seed": seed,
         })  # fmt: skip
         self.config = config
-        self.seed = seed
         self.net = AURegressor(config.channels)
         self.agreement = Agreement(AU_NAMES)
         self.register_buffer("weight", torch.ones(N_AUS))
-
-    @property
-    def batches_seen(self) -> int:
-        """Training batches done since the start of the run: with one optimiser, Lightning's own count."""
-        return int(self.trainer.global_step)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the count as every method does."""
-        checkpoint["batches_seen"] = self.batches_seen
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] -> AUs (B, 17), cut to 0..5."""
@@ -104,15 +93,10 @@ class JudgeAU(pl.LightningModule):
         """Weighted squared error on augmented pictures."""
         images = to_size(batch["image"])
         if self.config.augment:
-            images = augment(images, self._generator())
+            images = augment(images, self.generator())
         loss = ((self.net(images) - batch["au"]).square() * self.weight).mean()
         self.log("train/au", loss.detach(), batch_size=len(images))
         return loss
-
-    def _generator(self) -> torch.Generator:
-        place = self.batches_seen * self.trainer.world_size + self.trainer.global_rank
-        mixed = (self.seed * 0x9E3779B97F4A7C15 + place * 0xD1B54A32D192ED03) % 2**63
-        return torch.Generator(self.device).manual_seed(mixed)
 
     def validation_step(self, batch: dict[str, Tensor]) -> None:
         """Compare with the true AUs of people that are not in training."""
@@ -129,13 +113,8 @@ class JudgeAU(pl.LightningModule):
         self.log_dict(logged)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, one cycle of the learning rate over the whole training."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(), self.config.lr, weight_decay=self.config.weight_decay
-        )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = OneCycleLR(optimizer, self.config.lr, total_steps=steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        """AdamW, one cycle."""
+        return self.one_cycle(self.config.lr, self.config.weight_decay)
 
     def on_fit_end(self) -> None:
         """Measure the judge on the test people, or else on the validation pictures; export it (rank 0)."""

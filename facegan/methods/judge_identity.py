@@ -8,11 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics import CatMetric
 
 from facegan.config import UserError, check, judges_home
@@ -20,6 +18,7 @@ from facegan.judges import IDENTITY_WEIGHTS, save_judge, training_note
 from facegan.metrics import Verification
 from facegan.nets.au_regressor import augment, to_size
 from facegan.nets.lightcnn import FEATURES, LightCNN29v2, to_grey
+from facegan.supervised import SupervisedModule
 
 PAIRED = 1500  # pictures of which all pairs are compared in validation: a million pairs
 
@@ -50,7 +49,7 @@ class JudgeIdentityConfig:
         return self.epochs
 
 
-class JudgeIdentity(pl.LightningModule):
+class JudgeIdentity(SupervisedModule):
     """Features (B, 256) that tell people apart, learned by telling the training people apart.
 
     Args:
@@ -80,36 +79,26 @@ class JudgeIdentity(pl.LightningModule):
                 "judge_identity learns to tell people apart, and the training data has one person only. "
                 "Train it on generated faces: facegan train judge_identity"
             )
-        super().__init__()
+        super().__init__(seed)
         self.save_hyperparameters({
             "config": asdict(config), "size": size, "identities": identities,
             "batch_size": batch_size, "seed": seed,
         })  # fmt: skip
         self.config = config
-        self.seed = seed
         self.net = LightCNN29v2(config.width)
         self.classifier = nn.Linear(FEATURES, identities, bias=False)
         self.seen_features = CatMetric()
         self.seen_people = CatMetric()
         self.measured: dict[str, float] = {}
 
-    @property
-    def batches_seen(self) -> int:
-        """Training batches done since the start of the run: with one optimiser, Lightning's own count."""
-        return int(self.trainer.global_step)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the count as every method does."""
-        checkpoint["batches_seen"] = self.batches_seen
-
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] -> features (B, 256)."""
-        return self.net(to_grey(images))
+        return self.net(to_grey(images.to(self.dtype)))
 
     def training_step(self, batch: dict[str, Tensor]) -> Tensor:
         """Cross entropy over the training people."""
         images = to_size(batch["image"])
-        generator = torch.Generator(self.device).manual_seed(self._draw_seed())
+        generator = self.generator()
         if self.config.augment:
             images = augment(images, generator)
         features = self(images)
@@ -119,10 +108,6 @@ class JudgeIdentity(pl.LightningModule):
         hit = (logits.detach().argmax(1) == batch["identity"]).float().mean()
         self.log_dict({"train/identity": loss.detach(), "train/accuracy": hit}, batch_size=len(images))
         return loss
-
-    def _draw_seed(self) -> int:
-        place = self.batches_seen * self.trainer.world_size + self.trainer.global_rank
-        return (self.seed * 0x9E3779B97F4A7C15 + place * 0xD1B54A32D192ED03) % 2**63
 
     def validation_step(self, batch: dict[str, Tensor]) -> None:
         """Keep features of people that are not in training."""
@@ -149,13 +134,8 @@ class JudgeIdentity(pl.LightningModule):
             self.measured = {key: round(float(value), 4) for key, value in result.items()}
 
     def configure_optimizers(self) -> Any:
-        """AdamW, one cycle of the learning rate over the whole training."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(), self.config.lr, weight_decay=self.config.weight_decay
-        )
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = OneCycleLR(optimizer, self.config.lr, total_steps=steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        """AdamW, one cycle."""
+        return self.one_cycle(self.config.lr, self.config.weight_decay)
 
     def on_fit_end(self) -> None:
         """Export the judge (rank 0)."""

@@ -108,15 +108,22 @@ class VGG19Features(nn.Module):
         return self.features(images)
 
 
+_HINT = (
+    f"fetch {VGG19_FILE} from torchvision's model page and set method.perceptual_weights=PATH, "
+    "or use method.perceptual=classifier (the pre-trained C_id)"
+)
+
+
+def check_vgg19(path: str | Path) -> None:
+    """Raise UserError unless there is a file of VGG19's weights."""
+    if not Path(path).is_file():
+        raise UserError(f"no VGG19 weights at {path!s:.200}: {_HINT}")
+
+
 def _published_vgg19(path: Path, features: nn.Sequential) -> dict[str, Tensor]:
-    hint = (
-        f"fetch {VGG19_FILE} from torchvision's model page and set method.perceptual_weights=PATH, "
-        "or use method.perceptual=classifier (the pre-trained C_id)"
-    )
-    if not path.is_file():
-        raise UserError(f"no VGG19 weights at {path!s:.200}: {hint}")
+    check_vgg19(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         return {key: state[f"features.{key}"] for key in features.state_dict()}
     except Exception as error:
-        raise UserError(f"{path} does not hold torchvision's VGG19 ({error!s:.200}): {hint}") from error
+        raise UserError(f"{path} does not hold torchvision's VGG19 ({error!s:.200}): {_HINT}") from error

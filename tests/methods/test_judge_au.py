@@ -105,7 +105,7 @@ def test_augmentation_of_a_batch_depends_on_its_number_not_on_history():
     for step in (5, 5, 6):
         torch.rand(step + len(draws))  # other draws of the process must not matter
         module._trainer = SimpleNamespace(global_step=step, world_size=1, global_rank=0)
-        draws.append(torch.rand(4, generator=module._generator()))
+        draws.append(torch.rand(4, generator=module.generator()))
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
 
 
