@@ -116,12 +116,13 @@ def eggan_table1(result: Mapping[str, Any]) -> str:
     excluded = ", ".join(f"{name} {row['excluded']}" for name, row in scores.items())
     parts.append(f"AUs left out of the mean PCC because they are constant (E17): {excluded}.\n")
 
-    shapes = []
-    for name, row in result["table1"]["geometry"].items():
-        rejected = f"{row['rejected']:,} of {row['rejected'] + row['rows']:,}"
-        shapes.append([name, *map(number, row["pcc"]), number(row["pcc_mean"]), rejected])
-    parts.append("## PCC of landmark geometry (higher is better)\n")
-    parts.append(markdown_table(["", *GEOMETRY, "Avg", "no face found"], shapes))
+    parts += ["## PCC of landmark geometry (higher is better)\n", _geometry(result["table1"]["geometry"])]
+    parts += [
+        "## PCC of its change from each person's own neutral face (higher is better)\n",
+        _geometry(result["table1"]["geometry_change"]),
+        "The first of the two tables also asks for the target person's brows and mouth, which an edit of\n"
+        "another person should not have.\n",
+    ]
     parts.append(_origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
     return "\n".join(parts)
 
@@ -192,6 +193,14 @@ def frames_table(result: Mapping[str, Any]) -> str:
     ]
     parts.append(_origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
     return "\n".join(parts)
+
+
+def _geometry(scores: Mapping[str, Any]) -> str:
+    rows = []
+    for name, row in scores.items():
+        rejected = f"{row['rejected']:,} of {row['rejected'] + row['rows']:,}"
+        rows.append([name, *map(number, row["pcc"]), number(row["pcc_mean"]), rejected])
+    return markdown_table(["", *GEOMETRY, "Avg", "no face found"], rows)
 
 
 def _au_row(name: str, values: Sequence[float | None], average: float | None) -> list[str]:

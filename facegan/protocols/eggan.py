@@ -174,7 +174,8 @@ class _Scores:
         # the first process evaluates alone: nothing may wait for the others
         au = {name: Agreement(AU_NAMES, sync_on_compute=False) for name in names}
         shape = {name: Agreement(GEOMETRY, sync_on_compute=False) for name in names}
-        seen = self._source_answers()
+        change = {name: Agreement(GEOMETRY, sync_on_compute=False) for name in names}
+        seen, neutral = self._source_answers(), self._neutral_geometry()
         real = {judge.name: self._real_pairs(judge) for judge in judges.identity}
         accepted = {
             (name, judge.name): Acceptance(float(real[judge.name]["threshold"]), sync_on_compute=False)
@@ -191,12 +192,22 @@ class _Scores:
             edited_points, target_points = judges.finder(edited), judges.finder(target["image"])
             asked_shape = judges.geometry(target["image"], target["landmarks"])
 
+            faces_own = neutral[np.asarray(self.data.train.identity)[target_rows]]
+            before, copied, after = (
+                seen["geometry"][place],
+                judges.geometry(target["image"], target_points),
+                judges.geometry(edited, edited_points),
+            )
+
             au[COPY_SOURCE].update(seen["au"][place], target["au"])
             au[COPY_TARGET].update(judges.au(target["image"]), target["au"])
             au[method].update(judges.au(edited), target["au"])
-            shape[COPY_SOURCE].update(seen["geometry"][place], asked_shape)
-            shape[COPY_TARGET].update(judges.geometry(target["image"], target_points), asked_shape)
-            shape[method].update(judges.geometry(edited, edited_points), asked_shape)
+            shape[COPY_SOURCE].update(before, asked_shape)
+            shape[COPY_TARGET].update(copied, asked_shape)
+            shape[method].update(after, asked_shape)
+            change[COPY_SOURCE].update(before - before, asked_shape - faces_own)
+            change[COPY_TARGET].update(copied - faces_own, asked_shape - faces_own)
+            change[method].update(after - before, asked_shape - faces_own)
             for judge in judges.identity:
                 if (method, judge.name) not in accepted:
                     continue
@@ -210,6 +221,7 @@ class _Scores:
         table1 = {
             "au": {name: json_ready(metric.compute()) for name, metric in au.items()},
             "geometry": {name: json_ready(metric.compute()) for name, metric in shape.items()},
+            "geometry_change": {name: json_ready(metric.compute()) for name, metric in change.items()},
         }
         table2: dict[str, Any] = {name: {"real": {"reason": text}} for name, text in judges.missing.items()}
         for judge in judges.identity:
@@ -238,6 +250,13 @@ class _Scores:
             for judge in self.judges.identity:
                 answers.setdefault(judge.name, []).append(judge(batch["image"], points))
         return {"rows": rows} | {key: torch.cat(parts) for key, parts in answers.items()}
+
+    def _neutral_geometry(self) -> Tensor:
+        """The geometry (people, 4) of each training person's neutral face: what is the face, not its expression."""
+        rows = choose_sources(self.data.train)
+        geometry = self.judges.geometry
+        parts = [geometry(b["image"], b["landmarks"]) for b in self._batches(self.data.train, rows)]
+        return torch.cat(parts)
 
     def _real_pairs(self, judge: IdentityJudge) -> dict[str, Any]:
         """The Real row: all same pairs among test people's pictures, and as many different ones (E16)."""
@@ -295,6 +314,7 @@ def _summary(table1: dict[str, Any], table2: dict[str, Any], method: str) -> dic
         "au_mse": ours["mse_mean"],
         "au_mse_over_copy_source": _ratio(ours["mse_mean"], copied["mse_mean"]),
         "geometry_pcc": shape["pcc_mean"],
+        "geometry_change_pcc": table1["geometry_change"][method]["pcc_mean"],
         "mouth_opening_pcc": shape["pcc"][GEOMETRY.index("mouth opening")],
         "worse_judge_pcc": min(correlations, default=None),
         "rejected": shape["rejected"],
