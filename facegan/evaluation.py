@@ -15,7 +15,7 @@ from facegan.editing import load_module
 from facegan.experiment import ExperimentConfig, build_data, judge_weights, load_config
 from facegan.judges import Judges
 from facegan.protocols import eggan, frames
-from facegan.protocols.eggan import Protocol
+from facegan.protocols.common import Protocol
 from facegan.runs import Run
 
 

@@ -6,8 +6,7 @@ each is met by the neutral frontal picture of a test person, round-robin. ``pair
 
 import csv
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,51 +17,23 @@ from torch import Tensor
 
 from facegan import figures, report
 from facegan.config import UserError
-from facegan.faces import AU_NAMES, EXPRESSIONS, prototype
-from facegan.judges import GEOMETRY, IdentityJudge, Judges, similarity, to_uint8
+from facegan.faces import AU_NAMES
+from facegan.judges import GEOMETRY, IdentityJudge, Judges, similarity
 from facegan.metrics import Acceptance, Agreement, Verification
+from facegan.protocols.common import (
+    COPY_SOURCE,
+    COPY_TARGET,
+    Edit,
+    Protocol,
+    by_person,
+    choose_sources,
+    grid_figure,
+    interpolation_figure,
+    json_ready,
+)
 
-Edit = Callable[[Tensor, Tensor], Tensor]
-"""Pictures (B, 3, S, S) in [-1, 1] and AUs (B, 17) 0..5 -> pictures."""
-
-COPY_SOURCE, COPY_TARGET = "copy the source", "copy the target"
 REAL_PICTURES = 400  # at most so many pictures of test people make the real pairs
 COPIED_TARGETS = 300  # at most so many targets are looked at by the identity judges
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What an evaluation may vary; the defaults are the paper's, with E15-E17 where it is silent."""
-
-    targets: int = 1392  # (4.2)
-    seed: int = 0  # of the pair list
-    batch_size: int = 32
-    rows: int = 6  # people in the grid
-    steps: int = 9  # pictures of the interpolation (eq. 8)
-    progress: bool = True
-
-
-def choose_sources(test: Any) -> np.ndarray:
-    """One picture of each test person: neutral, then facing the camera, then with the least AUs.
-
-    Args:
-        test: a test split with ``identity`` (N,), ``expression`` (N,), ``au`` (N, 17), ``records.pose`` (N,
-        3).
-
-    Returns:
-        Indices (people,) in the split, in the order of ``test.identities``.
-    """
-    au, pose = np.nan_to_num(test.au), np.nan_to_num(test.records.pose)
-    away = np.abs(pose[:, :2]).sum(1)
-    labelled_neutral = np.asarray(test.expression) == EXPRESSIONS.index("neutral")
-    # A radian counts as much as ten units of AU intensity; a label counts before both.
-    score = au.sum(1) + 10 * away + np.where(labelled_neutral, 0, 1000)
-    return np.array([rows[np.argmin(score[rows])] for rows in _by_person(test)])
-
-
-def _by_person(part: Any) -> list[np.ndarray]:
-    identity = np.asarray(part.identity)
-    return [np.flatnonzero(identity == person) for person in np.unique(identity)]
 
 
 def choose_pairs(data: Any, targets: int = 1392, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -261,7 +232,7 @@ class _Scores:
     def _real_pairs(self, judge: IdentityJudge) -> dict[str, Any]:
         """The Real row: all same pairs among test people's pictures, and as many different ones (E16)."""
         rng = np.random.default_rng(self.protocol.seed)
-        people = _by_person(self.data.test)
+        people = by_person(self.data.test)
         share = max(2, REAL_PICTURES // max(1, len(people)))
         rows = np.concatenate([rng.permutation(person)[:share] for person in people])[:REAL_PICTURES]
         who = np.asarray(self.data.test.identity)[rows]
@@ -281,19 +252,6 @@ class _Scores:
         verification = Verification(sync_on_compute=False)
         verification.update(likeness, torch.from_numpy(same[chosen]))
         return verification.compute()
-
-
-def json_ready(value: Any) -> Any:
-    """Tensors and arrays as numbers and lists; NaN as None, which JSON knows."""
-    if isinstance(value, dict):
-        return {key: json_ready(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_ready(item) for item in value]
-    if isinstance(value, Tensor | np.ndarray | np.generic):
-        return json_ready(value.tolist())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
 
 
 def _ratio(a: float | None, b: float | None) -> float | None:
@@ -323,35 +281,3 @@ def _summary(table1: dict[str, Any], table2: dict[str, Any], method: str) -> dic
             (share for share in shares.values() if share is not None), default=None
         ),
     }
-
-
-def grid_figure(edit: Edit, data: Any, path: Path, protocol: Protocol) -> Path:
-    """Fig. 2: test people, each edited to the prototypes of the eight expressions."""
-    rows = choose_sources(data.test)[: protocol.rows]
-    images = data.test.batch(rows)["image"]
-    targets = [torch.from_numpy(prototype(name)).repeat(len(rows), 1) for name in EXPRESSIONS]
-    with torch.no_grad():
-        columns = [images, *(edit(images, target).cpu() for target in targets)]
-    pictures = [list(row) for row in np.stack([to_uint8(column) for column in columns], 1)]
-    labels = [str(data.test.identities[person]) for person in np.asarray(data.test.identity)[rows]]
-    sheet = figures.grid(pictures, ["input", *EXPRESSIONS], labels, figures.provenance(data.generated))
-    return figures.save(path, sheet)
-
-
-def interpolation_figure(edit: Edit, data: Any, path: Path, protocol: Protocol) -> Path:
-    """Fig. 3: eq. 8 from a test person's own AUs to three expressions; a GIF beside it moves."""
-    names = ("happiness", "surprise", "anger")
-    rows = np.resize(choose_sources(data.test), len(names))
-    batch = data.test.batch(rows)
-    own = torch.nan_to_num(batch["au"])
-    target = torch.from_numpy(np.stack([prototype(name) for name in names]))
-    alphas = np.linspace(0, 1, protocol.steps)
-    with torch.no_grad():
-        steps = [edit(batch["image"], torch.lerp(own, target, float(alpha))).cpu() for alpha in alphas]
-    columns = np.stack([to_uint8(step) for step in (batch["image"], *steps)], 1)
-    header = ["input", *(f"α = {alpha:g}" for alpha in alphas.round(3))]
-    caption = figures.provenance(data.generated)
-    figures.save(path, figures.grid([list(row) for row in columns], header, names, caption))
-    frames = [figures.grid([list(columns[:, 1 + k])], names, caption=caption) for k in range(protocol.steps)]
-    figures.save_animation(path.with_suffix(".gif"), figures.there_and_back(frames))
-    return path

@@ -19,11 +19,12 @@ from facegan.config import UserError
 from facegan.faces import AU_NAMES
 from facegan.judges import GEOMETRY, Judges, to_uint8
 from facegan.metrics import Agreement
-from facegan.protocols.eggan import (
+from facegan.protocols.common import (
     COPY_SOURCE,
     COPY_TARGET,
     Edit,
     Protocol,
+    by_person,
     interpolation_figure,
     json_ready,
 )
@@ -45,8 +46,8 @@ def choose_pairs(test: Any) -> tuple[np.ndarray, np.ndarray]:
     """
     known = np.isfinite(test.au).all(1)
     sources, targets = [], []
-    for person in np.unique(test.identity):
-        rows = np.flatnonzero((np.asarray(test.identity) == person) & known)
+    for person in by_person(test):
+        rows = person[known[person]]
         if len(rows) > 1:
             targets.append(rows)
             sources.append(np.roll(rows, len(rows) // 2))

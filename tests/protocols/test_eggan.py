@@ -11,7 +11,8 @@ from PIL import Image
 
 from facegan.config import UserError
 from facegan.faces import AUS
-from facegan.protocols.eggan import Protocol, choose_pairs, choose_sources, evaluate
+from facegan.protocols.common import Protocol, choose_sources
+from facegan.protocols.eggan import choose_pairs, evaluate
 
 SIZE = 8
 QUICK = Protocol(targets=40, batch_size=16, rows=2, steps=3, progress=False)

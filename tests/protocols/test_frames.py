@@ -9,7 +9,7 @@ from PIL import Image
 
 from facegan.config import UserError
 from facegan.protocols import frames
-from facegan.protocols.eggan import Protocol
+from facegan.protocols.common import Protocol
 from facegan.report import report
 from tests.protocols.test_eggan import Split, judges, perfect
 

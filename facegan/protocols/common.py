@@ -1,0 +1,101 @@
+"""What the protocols share: their sizes, the trivial rows, who is edited, and the figures."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facegan import figures
+from facegan.faces import EXPRESSIONS, prototype
+from facegan.judges import to_uint8
+
+Edit = Callable[[Tensor, Tensor], Tensor]
+"""Pictures (B, 3, S, S) in [-1, 1] and AUs (B, 17) 0..5 -> pictures."""
+
+COPY_SOURCE, COPY_TARGET = "copy the source", "copy the target"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What an evaluation may vary; the defaults are the paper's, with E15-E17 where it is silent."""
+
+    targets: int = 1392  # (4.2)
+    seed: int = 0  # of the pair list
+    batch_size: int = 32
+    rows: int = 6  # people in the grid
+    steps: int = 9  # pictures of the interpolation (eq. 8)
+    progress: bool = True
+
+
+def choose_sources(test: Any) -> np.ndarray:
+    """One picture of each test person: neutral, then facing the camera, then with the least AUs.
+
+    Args:
+        test: a test split with ``identity`` (N,), ``expression`` (N,), ``au`` (N, 17), ``records.pose`` (N,
+        3).
+
+    Returns:
+        Indices (people,) in the split, in the order of ``test.identities``.
+    """
+    au, pose = np.nan_to_num(test.au), np.nan_to_num(test.records.pose)
+    away = np.abs(pose[:, :2]).sum(1)
+    labelled_neutral = np.asarray(test.expression) == EXPRESSIONS.index("neutral")
+    # A radian counts as much as ten units of AU intensity; a label counts before both.
+    score = au.sum(1) + 10 * away + np.where(labelled_neutral, 0, 1000)
+    return np.array([rows[np.argmin(score[rows])] for rows in by_person(test)])
+
+
+def by_person(part: Any) -> list[np.ndarray]:
+    """Indices of each person's pictures in a split, in the order of its ``identities``."""
+    identity = np.asarray(part.identity)
+    order = np.argsort(identity, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(identity[order])) + 1)
+
+
+def json_ready(value: Any) -> Any:
+    """Tensors and arrays as numbers and lists; NaN as None, which JSON knows."""
+    if isinstance(value, dict):
+        return {key: json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    if isinstance(value, Tensor | np.ndarray | np.generic):
+        return json_ready(value.tolist())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def grid_figure(edit: Edit, data: Any, path: Path, protocol: Protocol) -> Path:
+    """Fig. 2: test people, each edited to the prototypes of the eight expressions."""
+    rows = choose_sources(data.test)[: protocol.rows]
+    images = data.test.batch(rows)["image"]
+    targets = [torch.from_numpy(prototype(name)).repeat(len(rows), 1) for name in EXPRESSIONS]
+    with torch.no_grad():
+        columns = [images, *(edit(images, target).cpu() for target in targets)]
+    pictures = [list(row) for row in np.stack([to_uint8(column) for column in columns], 1)]
+    labels = [str(data.test.identities[person]) for person in np.asarray(data.test.identity)[rows]]
+    sheet = figures.grid(pictures, ["input", *EXPRESSIONS], labels, figures.provenance(data.generated))
+    return figures.save(path, sheet)
+
+
+def interpolation_figure(edit: Edit, data: Any, path: Path, protocol: Protocol) -> Path:
+    """Fig. 3: eq. 8 from a test person's own AUs to three expressions; a GIF beside it moves."""
+    names = ("happiness", "surprise", "anger")
+    rows = np.resize(choose_sources(data.test), len(names))
+    batch = data.test.batch(rows)
+    own = torch.nan_to_num(batch["au"])
+    target = torch.from_numpy(np.stack([prototype(name) for name in names]))
+    alphas = np.linspace(0, 1, protocol.steps)
+    with torch.no_grad():
+        steps = [edit(batch["image"], torch.lerp(own, target, float(alpha))).cpu() for alpha in alphas]
+    columns = np.stack([to_uint8(step) for step in (batch["image"], *steps)], 1)
+    header = ["input", *(f"α = {alpha:g}" for alpha in alphas.round(3))]
+    caption = figures.provenance(data.generated)
+    figures.save(path, figures.grid([list(row) for row in columns], header, names, caption))
+    frames = [figures.grid([list(columns[:, 1 + k])], names, caption=caption) for k in range(protocol.steps)]
+    figures.save_animation(path.with_suffix(".gif"), figures.there_and_back(frames))
+    return path
