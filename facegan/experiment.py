@@ -257,7 +257,7 @@ def _quiet() -> None:
     for text in (
         ".*treespec, LeafSpec.*", "Found .* in eval mode.*", ".*does not have many workers.*",
         ".*ended before the epoch ended and your dataloader is not resumable.*",  # ours is: see EpochBatchSampler
-        ".*all_gather is deprecated.*",
+        ".*all_gather is deprecated.*", "The number of training batches .* is smaller than the logging interval.*",
     ):  # fmt: skip
         warnings.filterwarnings("ignore", text)
 
