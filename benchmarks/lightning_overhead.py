@@ -57,7 +57,7 @@ def lightning(module: EGGAN, batch: dict[str, torch.Tensor], batches: int) -> fl
 
 def bare(module: EGGAN, batch: dict[str, torch.Tensor], batches: int) -> float:
     """Seconds of the same steps without Lightning."""
-    optimizers = module.configure_optimizers()[0]
+    optimizers = module.configure_optimizers()
     everything = [p for o in optimizers for group in o.param_groups for p in group["params"]]
 
     @contextmanager

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class DataConfig(PrepareConfig):
     prepare_workers: int | None = None  # processes; None: one a core
 
 
-class FaceDataModule(pl.LightningDataModule):
+class FaceDataModule(pl.LightningDataModule, ABC):
     """Prepared faces of one data set, split and batched.
 
     After ``setup``: ``train``, ``val`` and ``test`` are ``FaceDataset``; ``identities`` are the training
@@ -73,13 +74,13 @@ class FaceDataModule(pl.LightningDataModule):
         """Folders (or files) of the raw data."""
         return [Path(self.config.root) if self.config.root else data_home() / self.config.name]
 
+    @abstractmethod
     def find(self) -> Found:
         """Look through the raw data; raises UserError where there is none."""
-        raise NotImplementedError
 
+    @abstractmethod
     def split(self, records: Records) -> Split:
         """Rows of train, val and test."""
-        raise NotImplementedError
 
     # Raw data -> store
 

@@ -126,7 +126,7 @@ def evaluate(
     frames_figure(edit, data, sources, targets, out_dir / "grid.png")
     interpolation_figure(edit, data, out_dir / "interpolation.png", protocol)
     if log is not None:
-        figures.curves(log, out_dir / "curves.png")
+        figures.curves(log, out_dir / "curves.png", figures.provenance(data.generated))
     return result
 
 
@@ -142,5 +142,6 @@ def frames_figure(edit: Edit, data: Any, sources: np.ndarray, targets: np.ndarra
         edited = edit(source["image"], target["au"]).cpu()
         own = edit(target["image"], target["au"]).cpu()
     lines = [list(to_uint8(images)) for images in (source["image"], target["image"], edited, own)]
-    sheet = figures.grid(lines, rows=["source", "target", "edited", "target again"])
+    rows = ["source", "target", "edited", "target again"]
+    sheet = figures.grid(lines, rows=rows, caption=figures.provenance(data.generated))
     return figures.save(path, sheet)
