@@ -175,13 +175,12 @@ def frames_table(result: Mapping[str, Any]) -> str:
     rows, by_au = [], []
     for name, row in result["scores"].items():
         au, shape = row["au"], row["geometry"]
-        rejected = f"{shape['rejected']:,} of {shape['rejected'] + shape['rows']:,}"
         opening = shape["pcc"][GEOMETRY.index("mouth opening")]
         figures = [
             number(row["l1"], 3),
             *map(number, (au["mse_mean"], au["pcc_mean"], shape["pcc_mean"], opening)),
         ]
-        rows.append([name, *figures, rejected])
+        rows.append([name, *figures, _no_face(shape)])
         by_au.append([name, *map(number, au["pcc"])])
     parts = [
         "# Held-out frames of people trained on\n",
@@ -195,11 +194,14 @@ def frames_table(result: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def _no_face(row: Mapping[str, Any]) -> str:
+    return f"{row['rejected']:,} of {row['rejected'] + row['rows']:,}"
+
+
 def _geometry(scores: Mapping[str, Any]) -> str:
     rows = []
     for name, row in scores.items():
-        rejected = f"{row['rejected']:,} of {row['rejected'] + row['rows']:,}"
-        rows.append([name, *map(number, row["pcc"]), number(row["pcc_mean"]), rejected])
+        rows.append([name, *map(number, row["pcc"]), number(row["pcc_mean"]), _no_face(row)])
     return markdown_table(["", *GEOMETRY, "Avg", "no face found"], rows)
 
 
