@@ -44,6 +44,7 @@ class EGGANConfig:
     decay_from: float = 0.5  # share of the epochs after which the rate falls linearly to 0 (4.1)
     pretrain_epochs: int = 16  # of C_id alone (3.3; the number is the released code's)
     pretrain_expression: bool = False  # C_exp too, on real pictures as always: for short trainings
+    pretrain_reconstruction: bool = False  # E and G too, by eq. 6 alone: for short trainings
     n_critic: int = 1  # critic steps for each step of E and G (E2)
 
     # optimisers
@@ -261,9 +262,9 @@ class EGGAN(AdversarialModule):
         self.log_losses(losses, len(batch["image"]))
 
     def pretraining_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Pre-train C_id on training pictures and their people (3.3), and C_exp if asked to."""
+        """Pre-train C_id on training pictures and their people (3.3), and what else is asked for."""
         assert self.C_id is not None
-        opt_c, opt_id = self.optimizers()[2:]  # type: ignore[index]
+        opt_g, _, opt_c, opt_id = self.optimizers()  # type: ignore[misc]
         seen = self._view(batch["image"], self.draws(4))
         with self.toggled_optimizer(opt_id):
             logits = self.C_id(seen)
@@ -276,6 +277,14 @@ class EGGAN(AdversarialModule):
                 levels = au_levels(batch["au"], self.config.rounding)
                 losses["c_exp"] = au_loss(self._au_logits(seen), levels, self.level_weights)
                 self.take_step(opt_c, losses["c_exp"])
+        if self.config.pretrain_reconstruction:
+            with self.toggled_optimizer(opt_g):
+                recon = self.G(self.E(batch["image"]), batch["au"])
+                losses |= self._reconstruction(recon, batch["image"])
+                self.take_step(
+                    opt_g, self.config.w_rec * losses["g_l1"] + self.config.w_msssim * losses["g_msssim"]
+                )
+            self._average()
         return losses
 
     def adversarial_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -325,20 +334,20 @@ class EGGAN(AdversarialModule):
                     "g_au": self._au_constraint(constrained, target_levels, levels),  # eq. 3
                     "g_identity": self._identity_constraint(constrained, batch["identity"]),  # eq. 4
                     "g_perceptual": self._perceptual_constraint(real, edited, recon),  # eq. 5
-                    "g_l1": F.l1_loss(full(recon), real),  # eq. 6
-                    "g_msssim": 1 - ms_ssim(recon, real).mean()
-                    if c.w_msssim
-                    else real.new_zeros(()),  # eq. 6
+                    **self._reconstruction(recon, real),  # eq. 6
                 }
                 weights = (
                     c.w_encoder_latent, c.w_image, c.w_au, c.w_identity, c.w_perceptual, c.w_rec, c.w_msssim,
                 )  # fmt: skip
                 loss_g = sum(w * loss for w, loss in zip(weights, g.values(), strict=True))  # eq. 7
                 self.take_step(opt_g, loss_g)  # type: ignore[arg-type]
-            if c.ema_half_life > 0:
-                self.editor_ema.update_parameters(self.editor)
+            self._average()
             losses |= g
         return losses
+
+    def _average(self) -> None:
+        if self.config.ema_half_life > 0:
+            self.editor_ema.update_parameters(self.editor)
 
     def _view(self, images: Tensor, draws: Tensor) -> Tensor:
         """What the classifiers and D_img see of a picture (E4)."""
@@ -373,6 +382,11 @@ class EGGAN(AdversarialModule):
             target = network.perceptual_features(real)
         features = network.perceptual_features(torch.cat([edited, recon]))
         return 2 * F.mse_loss(full(features), full(torch.cat([target, target])))
+
+    def _reconstruction(self, recon: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """The two halves of eq. 6."""
+        structure = 1 - ms_ssim(recon, real).mean() if self.config.w_msssim else real.new_zeros(())
+        return {"g_l1": F.l1_loss(full(recon), real), "g_msssim": structure}
 
     def _decay_rates(self) -> None:
         """Linear decay in the later part of each stage (4.1), by batches: after each epoch as the paper's."""

@@ -46,10 +46,27 @@ class ResidualUp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Double the height and the width."""
-        residual = self.act1(self.norm1(self.conv1(F.interpolate(x, scale_factor=2.0))))
+        residual = self.act1(self.norm1(upsampled_conv(x, self.conv1.weight)))
         # a 1x1 conv and nearest up-sampling commute: the small map is four times cheaper
         shortcut = F.interpolate(self.shortcut(x), scale_factor=2.0)
         return self.act2(self.norm2(self.conv2(residual)) + shortcut)
+
+
+def upsampled_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """A 3x3 conv with padding 1 over ``x`` enlarged twice (nearest), at four products a pixel instead of nine.
+
+    Of the nine taps, those that fall on copies of one pixel are summed first, which makes the whole a 4x4 transposed
+    conv of stride 2: the same numbers up to rounding, in a third to two thirds of the time.
+
+    Args:
+        x: (B, in, s, s). weight: (out, in, 3, 3), as of ``nn.Conv2d``.
+
+    Returns:
+        (B, out, 2s, 2s).
+    """
+    taps = F.pad(weight.flip(2, 3), (1, 1, 1, 1))
+    taps = taps[:, :, 1:, 1:] + taps[:, :, :-1, 1:] + taps[:, :, 1:, :-1] + taps[:, :, :-1, :-1]
+    return F.conv_transpose2d(x, taps.transpose(0, 1), stride=2, padding=1)
 
 
 def instance_norm(channels: int) -> nn.GroupNorm:

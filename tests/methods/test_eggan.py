@@ -68,6 +68,16 @@ def test_stage_one_trains_the_expression_classifier_too_if_asked():
     assert moved(before, module) == {"C_id", "C_exp"}
 
 
+def test_stage_one_trains_reconstruction_too_if_asked():
+    module = build(small(pretrain_reconstruction=True, pretrain_epochs=30))
+    before, faces = weights(module), batch()
+    distance = torch.nn.functional.l1_loss(module.edit(faces["image"], faces["au"]), faces["image"])
+    run(module, faces, epochs=30)
+    assert moved(before, module) == {"C_id", "editor", "editor_ema"}
+    nearer = torch.nn.functional.l1_loss(module.editor(faces["image"], faces["au"]), faces["image"])
+    assert nearer < 0.9 * distance
+
+
 def test_stage_two_trains_everything_but_the_identity_classifier():
     module = build(small(pretrain_epochs=1))
     run(module, batch(), epochs=1)
