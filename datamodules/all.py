@@ -1,6 +1,13 @@
 """Every data set by name: its config dataclass and its data module."""
 
+from collections.abc import Callable
+from typing import Any
+
+from datamodules.base import FaceDataModule
 from datamodules.folder import Folder, FolderConfig
 from datamodules.rafd import RaFD, RaFDConfig
 
-DATAMODULES = {"rafd": (RaFDConfig, RaFD), "folder": (FolderConfig, Folder)}
+DATAMODULES: dict[str, tuple[type, Callable[[Any], FaceDataModule]]] = {
+    "rafd": (RaFDConfig, RaFD),
+    "folder": (FolderConfig, Folder),
+}

@@ -264,7 +264,7 @@ class EGGAN(AdversarialModule):
     def pretraining_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pre-train C_id on training pictures and their people (3.3), and what else is asked for."""
         assert self.C_id is not None
-        opt_g, _, opt_c, opt_id = self.optimizers()  # type: ignore[misc]
+        opt_g, _, opt_c, opt_id = self.optimizers()  # type: ignore[misc,attr-defined]
         seen = self._view(batch["image"], self.draws(4))
         with self.toggled_optimizer(opt_id):
             logits = self.C_id(seen)
