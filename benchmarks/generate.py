@@ -1,7 +1,7 @@
 """Generated pictures per second, written to disk, beside drawing the same meshes triangle by triangle with
 OpenCV.
 
-Run: python benchmarks/generate.py [--workers 2] [--people 20] [--pictures 24]
+Run: python benchmarks/generate.py [--workers 2] [--people 100] [--pictures 24]
 Bars: 150 pictures/s with the ict head and 400 with the procedural one, 128x128, two cores.
 """
 
@@ -54,7 +54,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--people", type=int, default=20)
+    parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--pictures", type=int, default=24)
     options = parser.parse_args()
     for name in HEADS:

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--source", type=Path, help="a local copy of the repository, instead of fetching it")
 
     sub = verb("generate", _generate, "Write generated faces in a data set's layout.")
-    sub.add_argument("layout", choices=["folder", "rafd"])
+    sub.add_argument("layout", choices=["folder", "rafd"], nargs="?", default="folder")
     sub.add_argument("--root", help="folder to write to")
     sub.add_argument("--people", type=int, help="how many (folder: 100, rafd: all 67)")
     sub.add_argument("--first-person", type=int, help="seed of the first person; test people start at 500000")
@@ -135,7 +135,7 @@ def _generate(args: argparse.Namespace) -> None:
     if args.sheet:
         from datamodules.generated.sheets import contact_sheet
 
-        print(contact_sheet(args.head, Path(args.sheet)))
+        print(*contact_sheet(args.head, Path(args.sheet)), sep="\n")
         return
     if not args.root:
         raise UserError("generate needs --root DIR (where to write) or --sheet PNG (a look at the faces)")

@@ -26,7 +26,7 @@ EYE_Y, EYE_X, EYE_HALF = 3.3, 3.15, 1.36
 MOUTH_Y, MOUTH_HALF = -3.35, 2.4
 EYE_RADIUS = 1.25
 EYE_CENTRES = np.array([[-EYE_X, EYE_Y + 0.15, 7.95], [EYE_X, EYE_Y + 0.15, 7.95]], np.float32)
-COLUMNS = 103
+COLUMNS = 81
 
 # Half width, front and back depth of the egg by height; above CROWN_Y an ellipsoid closes it.
 CROWN_Y, CROWN_HEIGHT = 6.0, 7.6
@@ -110,11 +110,11 @@ class _Grid:
     def __init__(self) -> None:
         turn = np.linspace(-1, 1, COLUMNS)
         self.angle = np.pi * (0.42 * turn + 0.58 * turn**5)
-        crown = CROWN_Y + CROWN_HEIGHT * np.sin(np.linspace(0.42, np.pi / 2, 11))
+        crown = CROWN_Y + CROWN_HEIGHT * np.sin(np.linspace(0.42, np.pi / 2, 8))
         self.y = np.concatenate([
-            crown[::-1], np.linspace(8.4, 4.9, 9), np.linspace(4.55, EYE_Y, 6), np.linspace(3.05, -1.9, 19),
-            np.linspace(-2.15, MOUTH_Y, 6), np.linspace(-3.6, -4.9, 6), np.linspace(-5.3, -8.6, 9),
-            [-9.5, -10.7, -12, -13.5, -15, -17, -19],
+            crown[::-1], np.linspace(8.3, 4.9, 8), np.linspace(4.55, EYE_Y, 6), np.linspace(3.0, -1.9, 15),
+            np.linspace(-2.15, MOUTH_Y, 6), np.linspace(-3.6, -4.9, 6), np.linspace(-5.4, -8.6, 7),
+            [-9.6, -11, -12.5, -14.5, -16.5, -19],
         ])  # fmt: skip
         eye_row = int(np.argmin(np.abs(self.y - EYE_Y)))
         mouth_row = int(np.argmin(np.abs(self.y - MOUTH_Y)))

@@ -8,6 +8,7 @@ from numba import njit
 
 from datamodules.generated.head import CHART_HALF, EYE_LEFT, EYE_RIGHT, GUMS, HAIR, MOUTH, SKIN, TEETH
 
+f32 = np.float32  # a bare literal would turn all that it meets into doubles
 fast = njit(cache=True, fastmath=True, error_model="numpy")
 
 
@@ -86,6 +87,25 @@ def to_camera(points, turn, body_turn, stiff, shift):
 
 
 @fast
+def project(camera, recess, focal, centre_x, centre_y, scale):
+    """Where vertices (N, 3) in camera coordinates lie: pixels (N, 2), the same on the grid ``scale`` times as fine,
+    and their inverse depth (N,), moved back by ``recess`` (N,) cm.
+
+    Pixel k of the picture is the mean of samples k * scale ... k * scale + scale - 1.
+    """
+    n = camera.shape[0]
+    place, screen, near = np.empty((n, 2), np.float32), np.empty((n, 2), np.float32), np.empty(n, np.float32)
+    shift = f32(0.5 * (scale - 1))
+    for i in range(n):
+        zoom = focal / camera[i, 2]
+        x, y = camera[i, 0] * zoom + centre_x, camera[i, 1] * zoom + centre_y
+        place[i, 0], place[i, 1] = x, y
+        screen[i, 0], screen[i, 1] = x * scale + shift, y * scale + shift
+        near[i] = f32(1) / (camera[i, 2] + recess[i])
+    return place, screen, near
+
+
+@fast
 def normals(points, triangles):
     """Unit vertex normals (N, 3), pointing outwards for triangles counter-clockwise seen from outside."""
     out = np.zeros_like(points)
@@ -115,7 +135,7 @@ def rasterise(screen, inverse_depth, triangles, height, width):
     """
     nearest = np.zeros((height, width), np.float32)
     index = np.full((height, width), -1, np.int32)
-    zero, one = np.float32(0), np.float32(1)
+    zero, one = f32(0), f32(1)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay = screen[a, 0], screen[a, 1]
@@ -133,11 +153,11 @@ def rasterise(screen, inverse_depth, triangles, height, width):
         s = one / area
         za, zb, zc = inverse_depth[a], inverse_depth[b], inverse_depth[c]
         step1, step2 = (cy - ay) * s, -(by - ay) * s
-        left = np.float32(x0) - ax
+        left = f32(x0) - ax
         slope_b, slope_c = zb - za, zc - za
         for y in range(y0, y1 + 1):
             entered = False
-            down = np.float32(y) - ay
+            down = f32(y) - ay
             w1 = (left * (cy - ay) - down * (cx - ax)) * s
             w2 = ((bx - ax) * down - (by - ay) * left) * s
             for x in range(x0, x1 + 1):
@@ -161,16 +181,21 @@ def depth_map(screen, inverse_depth, triangles, height, width):
 
 
 @fast
-def light_visibility(visibility, direction):
-    """Unoccluded share (N,) of a light in head coordinates, from second-order spherical harmonics (N, 9)."""
-    x, y, z = direction
-    basis = np.array([1.0, x, y, z, x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1], np.float32)
-    out = np.empty(visibility.shape[0], np.float32)
-    for i in range(visibility.shape[0]):
-        value = np.float32(0)
-        for k in range(9):
-            value += visibility[i, k] * basis[k]
-        out[i] = min(max(value, 0.0), 1.0)
+def light_visibility(visibility, directions):
+    """Unoccluded share (N, L) of lights in head coordinates (L, 3), from second-order spherical harmonics (N, 9)."""
+    n, lights = visibility.shape[0], directions.shape[0]
+    basis = np.empty((lights, 9), np.float32)
+    for k in range(lights):
+        x, y, z = directions[k]
+        basis[k] = np.array([1.0, x, y, z, x * y, y * z, z * x, x * x - y * y, 3 * z * z - 1], np.float32)
+    out = np.empty((n, lights), np.float32)
+    zero, one = f32(0), f32(1)
+    for i in range(n):
+        for k in range(lights):
+            value = zero
+            for j in range(9):
+                value += visibility[i, j] * basis[k, j]
+            out[i, k] = min(max(value, zero), one)
     return out
 
 
@@ -196,30 +221,54 @@ def shade(
     out = np.zeros((height, width, 3), np.float32)
     skin, strands, direction, colour = surfaces.skin, surfaces.strands, lights.direction, lights.colour
     size = skin.shape[0]
-    texels = np.float32((size - 1) / (2 * CHART_HALF))  # a cm
+    texels = f32((size - 1) / (2 * CHART_HALF))  # a cm
     n_strands = strands.shape[0]
-    zero, half, one = np.float32(0), np.float32(0.5 * (scale - 1)), np.float32(1)
+    zero, one = f32(0), f32(1)
     albedo = np.empty(3, np.float32)
     wrap = np.empty(3, np.float32)
+    corners = np.empty((normal.shape[0], 8), np.float32)  # what is interpolated, together in the cache
+    for i in range(normal.shape[0]):
+        corners[i, 0], corners[i, 1], corners[i, 2] = normal[i, 0], normal[i, 1], normal[i, 2]
+        corners[i, 3], corners[i, 4], corners[i, 5] = uv[i, 0], uv[i, 1], open_sky[i]
+        corners[i, 6], corners[i, 7] = lit[i, 0], lit[i, 1]
+    here = np.empty(8, np.float32)
+    halfway = np.empty((2, 3), np.float32)  # between each light and the camera
+    for k in range(2):
+        hx, hy, hz = direction[k, 0], direction[k, 1], direction[k, 2] - one
+        s = one / math.sqrt(hx * hx + hy * hy + hz * hz)
+        halfway[k, 0], halfway[k, 1], halfway[k, 2] = hx * s, hy * s, hz * s
+    samples = scale * scale
+    share, gloss_of_skin = f32(1 / samples), f32(surfaces.gloss)
+    kinds = np.empty(samples, np.int32)
+    down, right = np.empty(samples, np.int32), np.empty(samples, np.int32)
+    for k in range(samples):
+        down[k], right[k] = k // scale, k % scale
     for cell in range(height * width):
         oy, ox = cell // width, cell % width
-        # Where one material fills a pixel its middle is enough; eyes are too fine for that.
-        first = index[oy * scale, ox * scale]
-        whole = first < 0 or (material[first] != EYE_RIGHT and material[first] != EYE_LEFT)
-        for k in range(1, scale * scale):
-            other = index[oy * scale + k // scale, ox * scale + k % scale]
-            if (other < 0) != (first < 0) or (first >= 0 and material[other] != material[first]):
-                whole = False
-        samples = 1 if whole else scale * scale
-        share = np.float32(1 / samples)
+        top, left = oy * scale, ox * scale
+        for k in range(samples):
+            t = index[top + down[k], left + right[k]]
+            kinds[k] = material[t] if t >= 0 else -1
         for sample in range(samples):
-            row, column = oy * scale + sample // scale, ox * scale + sample % scale
+            kind = kinds[sample]
+            if kind == -2:
+                continue
+            row, column = top + down[sample], left + right[sample]
+            px, py, weight = f32(column), f32(row), share
+            if kind not in (EYE_RIGHT, EYE_LEFT):
+                # The samples of one material are shaded once, in their middle; eyes are too fine for that.
+                count = 1
+                for k in range(sample + 1, samples):
+                    if kinds[k] == kind:
+                        kinds[k] = -2
+                        px += f32(left + right[k])
+                        py += f32(top + down[k])
+                        count += 1
+                px, py, weight = px / f32(count), py / f32(count), share * f32(count)
             t = index[row, column]
-            middle = half if whole else zero
-            px, py = np.float32(column) + middle, np.float32(row) + middle
             if t < 0:
                 for c in range(3):
-                    out[oy, ox, c] += share * background[oy, ox, c]
+                    out[oy, ox, c] += weight * background[oy, ox, c]
                 continue
             ia, ib, ic = triangles[t, 0], triangles[t, 1], triangles[t, 2]
             ax, ay = screen[ia, 0], screen[ia, 1]
@@ -229,20 +278,16 @@ def shade(
             wb = ((px - ax) * (cy - ay) - (py - ay) * (cx - ax)) * s
             wc = ((bx - ax) * (py - ay) - (by - ay) * (px - ax)) * s
             wa = one - wb - wc
-            nx = wa * normal[ia, 0] + wb * normal[ib, 0] + wc * normal[ic, 0]
-            ny = wa * normal[ia, 1] + wb * normal[ib, 1] + wc * normal[ic, 1]
-            nz = wa * normal[ia, 2] + wb * normal[ib, 2] + wc * normal[ic, 2]
-            u = wa * uv[ia, 0] + wb * uv[ib, 0] + wc * uv[ic, 0]
-            v = wa * uv[ia, 1] + wb * uv[ib, 1] + wc * uv[ic, 1]
-            sky = wa * open_sky[ia] + wb * open_sky[ib] + wc * open_sky[ic]
-            kind = material[t]
-            gloss, tight, soft = np.float32(0), 4, np.float32(0)
+            for k in range(8):
+                here[k] = wa * corners[ia, k] + wb * corners[ib, k] + wc * corners[ic, k]
+            nx, ny, nz, u, v, sky = here[0], here[1], here[2], here[3], here[4], here[5]
+            gloss, tight, soft = f32(0), 4, f32(0)
             wrap[0] = wrap[1] = wrap[2] = 0.1
 
             if kind == SKIN:
-                tx, ty = u * np.float32(size - 1), v * np.float32(size - 1)
+                tx, ty = u * f32(size - 1), v * f32(size - 1)
                 x0, y0 = min(int(tx), size - 2), min(int(ty), size - 2)
-                fx, fy = tx - np.float32(x0), ty - np.float32(y0)
+                fx, fy = tx - f32(x0), ty - f32(y0)
                 w00, w01, w10, w11 = (one - fx) * (one - fy), fx * (one - fy), (one - fx) * fy, fx * fy
                 for c in range(3):
                     albedo[c] = (
@@ -256,7 +301,7 @@ def shade(
                 nx -= slope_x * turn[0, 0] + slope_y * turn[0, 1]
                 ny -= slope_x * turn[1, 0] + slope_y * turn[1, 1]
                 nz -= slope_x * turn[2, 0] + slope_y * turn[2, 1]
-                gloss = surfaces.gloss
+                gloss = gloss_of_skin
                 wrap[0], wrap[1], wrap[2] = 0.42, 0.22, 0.16
             elif kind in (EYE_RIGHT, EYE_LEFT):
                 e = kind - EYE_RIGHT
@@ -275,59 +320,58 @@ def shade(
                     tint = surfaces.iris[c] * (1 - rim) * spoke + surfaces.iris_rim[c] * rim
                     tint = tint * (1 - pupil) + 0.004 * pupil
                     albedo[c] = (surfaces.sclera[c] * (1 - edge) + tint * edge) * lid
-                gloss, tight = np.float32(1.4), 8
+                gloss, tight = f32(1.4), 8
                 wrap[0] = wrap[1] = wrap[2] = 0.3
             elif kind == TEETH:
                 for c in range(3):
                     albedo[c] = surfaces.teeth[c]
-                gloss, sky = np.float32(0.25), 0.35 + 0.65 * sky
+                gloss, sky = f32(0.25), f32(0.35) + f32(0.65) * sky
             elif kind == GUMS:
                 albedo[0], albedo[1], albedo[2] = 0.34, 0.11, 0.11
-                gloss, sky = np.float32(0.3), 0.2 + 0.8 * sky
+                gloss, sky = f32(0.3), f32(0.2) + f32(0.8) * sky
             elif kind == MOUTH:
                 albedo[0], albedo[1], albedo[2] = 0.16, 0.03, 0.03
-                gloss, sky = np.float32(0.1), 0.15 + 0.85 * sky
+                gloss, sky = f32(0.1), f32(0.15) + f32(0.85) * sky
             else:
-                tx, ty = u * n_strands, v * n_strands
+                tx, ty = u * f32(n_strands), v * f32(n_strands)
                 x0, y0 = math.floor(tx), math.floor(ty)
-                fx, fy = tx - x0, ty - y0
+                fx, fy = tx - f32(x0), ty - f32(y0)
                 x0, y0 = x0 % n_strands, y0 % n_strands
                 x1, y1 = (x0 + 1) % n_strands, (y0 + 1) % n_strands
-                strand = (1 - fy) * ((1 - fx) * strands[y0, x0] + fx * strands[y0, x1])
-                strand += fy * ((1 - fx) * strands[y1, x0] + fx * strands[y1, x1])
+                strand = (one - fy) * ((one - fx) * strands[y0, x0] + fx * strands[y0, x1])
+                strand += fy * ((one - fx) * strands[y1, x0] + fx * strands[y1, x1])
                 for c in range(3):
-                    albedo[c] = surfaces.hair[c] * (1 - strand) + surfaces.hair_light[c] * strand
-                soft = np.float32(0.25 + 0.75 * strand)
+                    albedo[c] = surfaces.hair[c] * (one - strand) + surfaces.hair_light[c] * strand
+                soft = f32(0.25) + f32(0.75) * strand
                 wrap[0] = wrap[1] = wrap[2] = 0.35
 
             s = one / math.sqrt(nx * nx + ny * ny + nz * nz)
             nx, ny, nz = nx * s, ny * s, nz * s
-            up = np.float32(0.5) * (one - ny)
-            red, green, blue = np.float32(0), np.float32(0), np.float32(0)
+            up = f32(0.5) * (one - ny)
+            red, green, blue = f32(0), f32(0), f32(0)
             for k in range(2):
                 lx, ly, lz = direction[k, 0], direction[k, 1], direction[k, 2]
                 facing = nx * lx + ny * ly + nz * lz
-                seen = wa * lit[ia, k] + wb * lit[ib, k] + wc * lit[ic, k]
+                seen = here[6 + k]
                 if kind in (TEETH, GUMS):
-                    seen = 0.45 + 0.55 * seen
-                hx, hy, hz = lx, ly, lz - one
-                s = one / math.sqrt(hx * hx + hy * hy + hz * hz)
-                shine = np.float32(0)
+                    seen = f32(0.45) + f32(0.55) * seen
+                hx, hy, hz = halfway[k, 0], halfway[k, 1], halfway[k, 2]
+                shine = f32(0)
                 if kind == HAIR:
                     tx, ty, tz = turn[0, 1], turn[1, 1], turn[2, 1]
                     d = tx * nx + ty * ny + tz * nz
                     tx, ty, tz = tx - d * nx, ty - d * ny, tz - d * nz
-                    d = (tx * hx + ty * hy + tz * hz) * s / math.sqrt(tx * tx + ty * ty + tz * tz + 1e-6)
-                    shine = soft * _power(max(1 - d * d, 0.0), 4) * max(facing + 0.2, 0.0)
+                    d = (tx * hx + ty * hy + tz * hz) / math.sqrt(tx * tx + ty * ty + tz * tz + f32(1e-6))
+                    shine = soft * _power(max(one - d * d, zero), 4) * max(facing + f32(0.2), zero)
                 elif gloss > 0 and facing > 0:
-                    mirrored = max((nx * hx + ny * hy + nz * hz) * s, zero)
-                    shine = gloss * _power(mirrored, tight) * min(facing * np.float32(4), one)
+                    mirrored = max(nx * hx + ny * hy + nz * hz, zero)
+                    shine = gloss * _power(mirrored, tight) * min(facing * f32(4), one)
                 bright = colour[k, 0], colour[k, 1], colour[k, 2]
-                gain = np.float32(0.08) * shine * seen
+                gain = f32(0.08) * shine * seen
                 if kind == HAIR:
-                    red += bright[0] * shine * seen * surfaces.hair_light[0] * 0.8
-                    green += bright[1] * shine * seen * surfaces.hair_light[1] * 0.8
-                    blue += bright[2] * shine * seen * surfaces.hair_light[2] * 0.8
+                    red += bright[0] * shine * seen * surfaces.hair_light[0] * f32(0.8)
+                    green += bright[1] * shine * seen * surfaces.hair_light[1] * f32(0.8)
+                    blue += bright[2] * shine * seen * surfaces.hair_light[2] * f32(0.8)
                 elif kind in (EYE_RIGHT, EYE_LEFT):
                     red, green, blue = (
                         red + bright[0] * shine,
@@ -346,26 +390,22 @@ def shade(
             red += albedo[0] * sky * (up * lights.sky[0] + (one - up) * lights.ground[0])
             green += albedo[1] * sky * (up * lights.sky[1] + (one - up) * lights.ground[1])
             blue += albedo[2] * sky * (up * lights.sky[2] + (one - up) * lights.ground[2])
-            out[oy, ox, 0] += share * red
-            out[oy, ox, 1] += share * green
-            out[oy, ox, 2] += share * blue
+            out[oy, ox, 0] += weight * red
+            out[oy, ox, 1] += weight * green
+            out[oy, ox, 2] += weight * blue
     return out
 
 
 @fast
 def develop(linear, grain, amount):
-    """Linear colours (H, W, 3) to a uint8 picture: soft highlights, gamma 2, ``grain`` (H, W, 3) times
-    ``amount``."""
-    height, width = linear.shape[:2]
-    out = np.empty((height, width, 3), np.uint8)
-    for y in range(height):
-        for x in range(width):
-            for c in range(3):
-                value = linear[y, x, c]
-                if value > 0.8:
-                    value = 0.8 + 0.2 * (1 - math.exp(-(value - 0.8) / 0.2))
-                value = 255 * math.sqrt(max(value, 0.0)) + amount * grain[y, x, c] + 0.5
-                out[y, x, c] = np.uint8(min(max(value, 0.0), 255.0))
+    """Linear colours (N,) to grey levels (N,) uint8: soft highlights, gamma 2, ``grain`` (N,) times ``amount``."""
+    out = np.empty(linear.shape[0], np.uint8)
+    zero, knee, top = f32(0), f32(0.8), f32(255)
+    for i in range(linear.shape[0]):
+        over = max(linear[i] - knee, zero)
+        value = max(min(linear[i], knee), zero) + over / (f32(1) + f32(5) * over)  # never above 1
+        value = top * math.sqrt(value) + amount * grain[i] + f32(0.5)
+        out[i] = np.uint8(np.int32(min(max(value, zero), top)))
     return out
 
 

@@ -1,5 +1,6 @@
 """From a person and a shot to a picture with its exact truth."""
 
+import math
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -31,6 +32,7 @@ class Body:
     material: np.ndarray
     uv: np.ndarray
     visibility: np.ndarray  # (N + H, 9)
+    open_sky: np.ndarray  # (N + H,) unoccluded share of the ambient light
     recess: np.ndarray  # (N + H,) cm by which the z-buffer sees a vertex too far away
     stiff: np.ndarray  # (N + H,) 1 turns with the head, 0 stays with the body
     eye_centres: np.ndarray
@@ -121,6 +123,7 @@ def embody(head: HeadModel, person: Person, texture: int = 256) -> Body:
     # The bust ends below the shoulders: stretched, it reaches the lower edge of a portrait.
     rest[:n, 1] -= 7 * np.maximum(-15 - rest[:n, 1], 0)
     stiff = np.clip((rest[:, 1] + 15) / 6.5, 0, 1)
+    light = np.ascontiguousarray(np.concatenate(visibility), np.float32)
     return Body(
         head=head,
         person=person,
@@ -128,7 +131,8 @@ def embody(head: HeadModel, person: Person, texture: int = 256) -> Body:
         triangles=np.ascontiguousarray(np.concatenate(triangles), np.int32),
         material=np.concatenate(material),
         uv=np.ascontiguousarray(np.concatenate(uv), np.float32),
-        visibility=np.ascontiguousarray(np.concatenate(visibility), np.float32),
+        visibility=light,
+        open_sky=np.clip(1.25 * light[:, 0], 0.12, 1).astype(np.float32),
         recess=recess,
         stiff=(stiff * stiff * (3 - 2 * stiff)).astype(np.float32),
         eye_centres=np.array(centres, np.float32),
@@ -210,27 +214,21 @@ def render(body: Body, shot: Shot, size: tuple[int, int] | int = 128, scale: int
     f32 = np.float32
     camera = raster.to_camera(points, turn.astype(f32), body_turn.astype(f32), body.stiff, shift.astype(f32))
     normal = raster.normals(camera, body.triangles)
-    centre = np.array([width / 2 - 0.5, height / 2 - 0.5], f32)
-    place = camera[:, :2] / camera[:, 2:] * f32(focal) + centre
-    # Pixel k of the picture is the mean of samples k * scale ... k * scale + scale - 1.
-    screen = (place * scale + (scale - 1) / 2).astype(f32)
-    near = 1 / (camera[:, 2] + body.recess)
-    index = raster.rasterise(screen, near, body.triangles, height * scale, width * scale)[0]
-
-    to_head = turn.T
-    lit = np.stack(
-        [raster.light_visibility(body.visibility, (to_head @ d).astype(f32)) for d in shot.lights.direction],
-        1,
+    place, screen, near = raster.project(
+        camera, body.recess, f32(focal), f32(width / 2 - 0.5), f32(height / 2 - 0.5), scale
     )
-    open_sky = np.clip(1.25 * body.visibility[:, 0], 0.12, 1).astype(f32)
+    index = raster.rasterise(screen, near, body.triangles, height * scale, width * scale)[0]
+    lit = raster.light_visibility(body.visibility, (shot.lights.direction @ turn).astype(f32))
     background = cv2.resize(shot.background, (width, height), interpolation=cv2.INTER_CUBIC)
     colours = raster.shade(
-        index, screen, body.triangles, body.material, body.rest, normal, body.uv, open_sky, lit,
+        index, screen, body.triangles, body.material, body.rest, normal, body.uv, body.open_sky, lit,
         turn.astype(f32), _furrowed(body, shot.au), shot.lights, _gaze(body, shot, turn, shift),
         body.eye_centres, background, scale,
     )  # fmt: skip
     return Picture(
-        image=raster.develop(colours, _grain(height, width, shot.grain_seed), shot.grain),
+        image=raster.develop(
+            colours.ravel(), _grain(height, width, shot.grain_seed).ravel(), f32(shot.grain)
+        ).reshape(height, width, 3),
         au=np.asarray(shot.au, f32),
         pose=np.asarray(shot.pose, f32),
         landmarks=place[head.landmarks],
@@ -257,23 +255,20 @@ def _furrowed(body: Body, au: np.ndarray) -> raster.Surfaces:
 def _gaze(body: Body, shot: Shot, turn: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Unit gaze (3,) in head coordinates; eyes turn at most 35 degrees in the head."""
     eyes = turn @ body.eye_centres.mean(0) + shift
-    sx, sy = np.tan(shot.gaze)
-    look = -eyes / np.linalg.norm(eyes) + [sx, sy, 0]
-    look = turn.T @ look
-    look = look / np.linalg.norm(look)
-    limit = np.radians(35)
-    angle = np.arccos(np.clip(look[2], -1, 1))
-    if angle > limit:
-        side = look[:2] / np.linalg.norm(look[:2])
-        look = np.array([*(side * np.sin(limit)), np.cos(limit)])
-    return look.astype(np.float32)
+    right, down = shot.gaze
+    away = math.sqrt(eyes @ eyes)
+    x, y, z = turn.T @ (eyes / -away + (math.tan(right), math.tan(down), 0.0))
+    aside, limit = math.hypot(x, y), math.radians(35)
+    angle = min(math.atan2(aside, z), limit)
+    turned = math.sin(angle) / max(aside, 1e-9)
+    return np.array([x * turned, y * turned, math.cos(angle)], np.float32)
 
 
 _GRAIN = np.random.default_rng(23).normal(size=(1024, 1024, 3)).astype(np.float32)
 
 
 def _grain(height: int, width: int, seed: int) -> np.ndarray:
-    y, x = np.random.default_rng(seed).integers(0, 1024, 2)
+    y, x = seed % 1024, seed // 1024 % 1024
     if height <= 512 and width <= 512:
         y, x = y % 512, x % 512
         return _GRAIN[y : y + height, x : x + width]
@@ -305,17 +300,21 @@ def draw_lights(rng: np.random.Generator, spread: float = 1.0) -> raster.Lights:
     return raster.Lights(directions.astype(f32), colours.astype(f32), sky.astype(f32), ground.astype(f32))
 
 
+_RAMP = np.linspace(-1, 1, 12)
+
+
 def draw_background(rng: np.random.Generator) -> np.ndarray:
     """A blurred room (12, 12, 3) in linear colours: a gradient with a few soft patches."""
     base = rng.uniform(0.05, 0.75) * (1 + 0.09 * rng.normal(size=3))
-    ramp_y = np.linspace(-1, 1, 12)[:, None, None] * rng.normal(0, 0.2)
-    ramp_x = np.linspace(-1, 1, 12)[None, :, None] * rng.normal(0, 0.2)
-    picture = base * (1 + ramp_y + ramp_x)
-    for _ in range(rng.integers(0, 5)):
-        y, x = rng.integers(0, 12, 2)
-        h, w = rng.integers(2, 8, 2)
-        picture[y : y + h, x : x + w] = rng.uniform(0.02, 0.8) * (1 + 0.15 * rng.normal(size=3))
-    return np.clip(cv2.GaussianBlur(picture, (0, 0), 0.8), 0.01, 0.95).astype(np.float32)
+    slope_y, slope_x = rng.normal(0, 0.2, 2)
+    picture = base * (1 + slope_y * _RAMP[:, None, None] + slope_x * _RAMP[None, :, None])
+    for y, x, h, w, level, *tint in rng.random((rng.integers(0, 5), 8)):
+        top, left = int(12 * y), int(12 * x)
+        colour = (0.02 + 0.78 * level) * (0.75 + 0.5 * np.array(tint))
+        picture[top : top + 2 + int(6 * h), left : left + 2 + int(6 * w)] = colour
+    # enlarged, a cubic filter makes patches soft; they are softened once more here
+    picture = cv2.blur(picture.astype(np.float32), (3, 3))
+    return np.clip(picture, 0.01, 0.95, out=picture)
 
 
 def draw_shot(

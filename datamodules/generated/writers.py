@@ -124,7 +124,7 @@ def image_csv(picture: Picture) -> str:
 def save_picture(path: Path, image: np.ndarray, quality: int = 95) -> None:
     """Write RGB uint8 (H, W, 3) by the name's ending (jpg or png)."""
     jpeg = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix in (".jpg", ".jpeg") else []
-    done, data = cv2.imencode(path.suffix, image[..., ::-1], jpeg)
+    done, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), jpeg)
     if not done:
         raise UserError(f"cannot write pictures of the kind {path.suffix!r} ({path}); use jpg or png")
     path.write_bytes(data.tobytes())
