@@ -90,16 +90,18 @@ def moving_average(module: nn.Module, half_life_images: float, batch_size: int) 
     return average.requires_grad_(False).eval()
 
 
-def linear_decay(optimizer: Any, progress: float, constant: float) -> None:
-    """Set the learning rate: its first value up to ``constant`` of the way, from there linearly down to 0.
+def linear_decay(optimizer: Any, lr: float, progress: float, constant: float) -> None:
+    """Set the learning rate: ``lr`` up to ``constant`` of the way, from there linearly down to 0.
 
-    It follows from the count of batches alone, so a resumed run needs no state of a scheduler.
+    It follows from the config and the count of batches alone, so that a resumed run needs no state of a
+    scheduler and obeys another ``lr``.
 
     Args:
         optimizer: all its parameter groups decay alike.
+        lr: the rate at the start.
         progress: share of the stage's batches that are done.
         constant: share of them after which the rate falls, in 0..1.
     """
     factor = min(1.0, max(0.0, 1 - progress) / max(1e-8, 1 - constant))
     for group in optimizer.param_groups:
-        group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+        group["lr"] = factor * lr

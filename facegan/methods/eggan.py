@@ -392,11 +392,12 @@ class EGGAN(AdversarialModule):
         """Linear decay in the later part of each stage (4.1), by batches: after each epoch as the paper's."""
         c = self.config
         epoch = self.batches_seen / self.trainer.num_training_batches
-        optimizers: list[Any] = self.optimizers()  # type: ignore[assignment]
-        for optimizer in optimizers[:3]:
-            linear_decay(optimizer, (epoch - c.pretrain_epochs) / c.epochs, c.decay_from)
-        for optimizer in optimizers[3:]:
-            linear_decay(optimizer, epoch / max(1, c.pretrain_epochs), 0.5)
+        opt_g, opt_d, opt_c, *opt_id = self.optimizers()  # type: ignore[misc,attr-defined]
+        joint = (epoch - c.pretrain_epochs) / c.epochs
+        for optimizer, lr in ((opt_g, c.lr), (opt_d, c.lr), (opt_c, c.lr_classifier)):
+            linear_decay(optimizer, lr, joint, c.decay_from)
+        for optimizer in opt_id:
+            linear_decay(optimizer, c.lr_classifier, epoch / max(1, c.pretrain_epochs), 0.5)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for E and G, for D_img and D_z, for C_exp, and for C_id."""

@@ -93,14 +93,15 @@ def test_stage_two_trains_everything_but_the_identity_classifier():
 
 
 def only(module: EGGAN, *kept: int) -> EGGAN:
-    """The module with only the optimisers ``kept`` (0: E and G, 1: D and D_z, 2: C_exp) learning, undecayed."""
+    """The module with only the optimisers ``kept`` (0: E and G, 1: D and D_z, 2: C_exp) learning."""
     make = module.configure_optimizers
     module.config.pretrain_epochs = 0
 
     def configure():
         optimizers = make()
         for number, optimizer in enumerate(optimizers):
-            optimizer.param_groups[0]["lr"] *= number in kept
+            if number not in kept:  # without gradients Adam does nothing
+                optimizer.register_step_pre_hook(lambda o, args, kwargs: o.zero_grad())
         return optimizers
 
     module.configure_optimizers = configure
@@ -145,6 +146,21 @@ def test_critics_and_classifier_learn(loss, learns):
     assert seen[-1] < seen[0] - 0.02
     assert moved(before, module) <= {"D", "D_z", "C_exp", "editor_ema"}
     assert "editor" not in moved(before, module)
+
+
+def test_rates_fall_linearly_in_the_later_part_of_each_stage():
+    """4.1: constant in the first half of the epochs, then down to 0; each stage has its own."""
+    module = build(small(lr=1e-3, lr_classifier=2e-3))  # one epoch of stage 1, two of stage 2
+    rates: list[list[float]] = []
+    log = module.log_losses
+    module.log_losses = lambda losses, rows: (
+        rates.append([o.param_groups[0]["lr"] for o in module.optimizers()]) or log(losses, rows)
+    )
+    run(module, batch(), epochs=3, batches=4)
+    joint = torch.tensor([1, 1, 1, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25])
+    identity = torch.tensor([1, 1, 1, 0.5] + [0] * 8)
+    expected = torch.stack([1e-3 * joint, 1e-3 * joint, 2e-3 * joint, 2e-3 * identity], 1)
+    assert torch.allclose(torch.tensor(rates), expected)
 
 
 def test_overfits_a_few_faces():
