@@ -256,7 +256,8 @@ class EGGAN(AdversarialModule):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Stage 1 pre-trains the classifiers, stage 2 trains everything but C_id."""
         self.begin_batch(len(batch["image"]))
-        if self.batches_seen == self.config.pretrain_epochs * self.trainer.num_training_batches:
+        pretraining = self.config.pretrain_epochs * self.trainer.num_training_batches
+        if self.C_id is not None and self.batches_seen == pretraining:
             # Adam's moments of reconstruction alone would make the first steps by eq. 7 far too long
             self.optimizers()[0].state.clear()  # type: ignore[index]
         self._decay_rates()

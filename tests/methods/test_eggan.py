@@ -78,6 +78,14 @@ def test_stage_one_trains_reconstruction_too_if_asked():
     assert nearer < 0.9 * distance
 
 
+def test_adam_starts_anew_with_stage_two():
+    """Else its moments, of the small gradients of eq. 6, let the first steps by eq. 7 destroy the faces."""
+    module = build(small(pretrain_reconstruction=True))
+    run(module, batch(), epochs=2, batches=3)
+    steps = {int(state["step"]) for state in module.optimizers()[0].state.values()}
+    assert steps == {3}
+
+
 def test_stage_two_trains_everything_but_the_identity_classifier():
     module = build(small(pretrain_epochs=1))
     run(module, batch(), epochs=1)
