@@ -17,8 +17,7 @@ ARCHIVE = f"https://github.com/{REPOSITORY}/archive/{COMMIT}.zip"
 FOLDER = "FaceXModel"
 NEUTRAL, IDENTITY = "generic_neutral_mesh", "identity"
 
-# Of the real model at that commit: SHA-256 of the neutral vertices, and mean absolute displacement over all
-# modes.
+# Of the real model at that commit: SHA-256 of the neutral vertices, and mean absolute displacement over all modes.
 VERTICES_SHA256 = "ac102c5e00e34f45d2b4e928e3bdcf3af5f1a90243d1a4cb70e30830bace78c9"
 IDENTITY_MOVES, EXPRESSION_MOVES = 1.2100375, 1.4249794
 
@@ -57,8 +56,7 @@ def fetch_ict(source: Path | str | None = None) -> Path:
 
 
 def convert_ict(folder: Path, target: Path) -> Path:
-    """Convert a folder of the model's form to the arrays file ``target``, without the check of its
-    contents."""
+    """Convert a folder of the model's form to the arrays file ``target``, without the check of its contents."""
     return save_arrays(read_model(_model_folder(folder)), target)
 
 
@@ -92,8 +90,7 @@ def _model_folder(folder: Path) -> Path:
 
 
 def read_obj(path: Path) -> tuple[np.ndarray, list[list[int]], list[str]]:
-    """Vertices (V, 3) float64, polygons as lists of vertex numbers from 0, and the material of each
-    polygon."""
+    """Vertices (V, 3) float64, polygons as lists of vertex numbers from 0, and the material of each polygon."""
     vertices, polygons, materials, material = [], [], [], ""
     for line in path.read_text().splitlines():
         kind, _, rest = line.partition(" ")

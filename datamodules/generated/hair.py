@@ -20,11 +20,9 @@ STRAND_TEXELS = 128
 class Style:
     """A hair style; lengths and thicknesses in cm, angles in degrees from the crown.
 
-    ``front``, ``sides``, ``back``: where the scalp's hair ends; ``top``, ``round``: thickness above and at
-    the sides;
-    ``fringe``: how far the front falls over the forehead (degrees); ``hang``: shortest and longest free
-    length at
-    the sides and back; ``opening``: azimuth where hanging hair begins; ``knot``: a bun on top.
+    ``front``, ``sides``, ``back``: where the scalp's hair ends; ``top``, ``round``: thickness above and at the
+    sides; ``fringe``: how far the front falls over the forehead (degrees); ``hang``: shortest and longest free
+    length at the sides and back; ``opening``: azimuth where hanging hair begins; ``knot``: a bun on top.
     """
 
     front: float = 52
@@ -59,8 +57,7 @@ STYLES: dict[str, Style | None] = {
 
 @dataclass(frozen=True)
 class Hair:
-    """Grown hair: vertices (H, 3), triangles into them, uv (H, 2) of the strands, and how open it lies
-    (H,)."""
+    """Grown hair: vertices (H, 3), triangles into them, uv (H, 2) of the strands, and how open it lies (H,)."""
 
     vertices: np.ndarray
     triangles: np.ndarray

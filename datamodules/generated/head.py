@@ -81,8 +81,7 @@ def chart_uv(points: np.ndarray) -> np.ndarray:
 def sparse_modes(
     modes: Mapping[int, Sequence[np.ndarray]], threshold: float = 1e-3
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Dense displacements ``{AU: (right (N, 3), left (N, 3))}`` to ``mode_start, mode_vertex,
-    mode_shift``."""
+    """Dense displacements ``{AU: (right (N, 3), left (N, 3))}`` to ``mode_start, mode_vertex, mode_shift``."""
     starts, vertices, shifts = [0], [], []
     for side in range(2):
         for au in AUS:

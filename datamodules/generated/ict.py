@@ -21,8 +21,7 @@ from facegan.faces import AUS
 
 ICT_FILE = "ict_face_model_light.npz"
 
-# Shapes at intensity 5. They follow the FACS table of the model's authors where that has the AU; the weights
-# were
+# Shapes at intensity 5. They follow the FACS table of the model's authors where that has the AU; the weights were
 # set by eye so that 3 is plainly visible. AU23 has no shape of its own.
 SHAPES: dict[int, dict[str, float]] = {
     1: {"browInnerUp": 1.15},

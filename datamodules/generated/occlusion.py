@@ -60,8 +60,7 @@ def _fibonacci(count: int) -> np.ndarray:
 
 
 def _seen_from(vertices: np.ndarray, triangles: np.ndarray, toward: np.ndarray, size: int) -> np.ndarray:
-    """1 where a vertex is the nearest surface seen from far away in direction ``toward``, else 0; (N,)
-    float32."""
+    """1 where a vertex is the nearest surface seen from far away in direction ``toward``, else 0; (N,) float32."""
     helper = np.array([0, 1, 0]) if abs(toward[1]) < 0.9 else np.array([1, 0, 0])
     across = np.cross(helper, toward)
     across = across / np.linalg.norm(across)

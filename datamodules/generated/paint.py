@@ -7,7 +7,7 @@ import colorsys
 
 import numpy as np
 
-from datamodules.generated import raster
+from datamodules.generated import shading
 from datamodules.generated.chart import Chart, chart_of, soft
 from datamodules.generated.head import HeadModel
 from datamodules.generated.person import Person
@@ -68,7 +68,7 @@ class _Canvas:
         ) * chart.throat
 
     def blend(self, mask: np.ndarray, target: np.ndarray, strength: float = 1.0) -> None:
-        raster.blend(self.colour, mask, np.float32(strength), np.asarray(target, np.float32))
+        shading.blend(self.colour, mask, np.float32(strength), np.asarray(target, np.float32))
 
     def skin(self) -> None:
         """Tone, unevenness, flush, rings under the eyes, freckles, moles."""

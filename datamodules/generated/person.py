@@ -101,8 +101,7 @@ class Person:
 
     @staticmethod
     def draw(head: HeadModel, seed: int, sex: str | None = None, group: str | None = None) -> "Person":
-        """The person with that seed on that head; ``sex`` and ``group`` may be given (RaFD's names state
-        them)."""
+        """The person with that seed on that head; ``sex`` and ``group`` may be given (RaFD's names state them)."""
         rng = np.random.default_rng([seed, 7])
         drawn_sex = "female" if rng.random() < 0.5 else "male"
         drawn_group = str(rng.choice(GROUPS[:5], p=[0.4, 0.12, 0.17, 0.17, 0.14]))

@@ -1,7 +1,6 @@
 """The embedded head, built by formula: a grid around an egg, slit at the eyes and the mouth.
 
-Rows are heights, columns are angles around the vertical axis. The row through the eyes and the row through
-the
+Rows are heights, columns are angles around the vertical axis. The row through the eyes and the row through the
 lips are doubled between the corners, so that lids and lips can part.
 """
 
@@ -179,8 +178,7 @@ def _eyeball(centre: np.ndarray, rings: int = 9, spokes: int = 20) -> tuple[np.n
 
 
 def _assemble() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, _Grid]:
-    """Vertices, triangles, material, and for each vertex its part (0 skin, 1 upper inside, 2 lower
-    inside)."""
+    """Vertices, triangles, material, and for each vertex its part (0 skin, 1 upper inside, 2 lower inside)."""
     grid = _Grid()
     parts = [(grid.vertices(), grid.triangles(), SKIN, 0)]
     for centre, kind in zip(EYE_CENTRES, (EYE_RIGHT, EYE_LEFT), strict=True):
@@ -267,8 +265,7 @@ def _action_units(p: np.ndarray, part: np.ndarray, grid: _Grid) -> dict[int, np.
 
 
 def _identity_modes(p: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Displacements (K, N, 3) for one standard deviation; eyeballs move as wholes with the face around
-    them."""
+    """Displacements (K, N, 3) for one standard deviation; eyeballs move as wholes with the face around them."""
     where = p.copy()
     for centre in EYE_CENTRES:
         near = (part == 1) & (np.linalg.norm(p - centre, axis=1) < EYE_RADIUS * 1.01)

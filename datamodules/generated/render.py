@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 
-from datamodules.generated import raster
+from datamodules.generated import raster, shading
 from datamodules.generated.chart import chart_of
 from datamodules.generated.hair import grow, strands
 from datamodules.generated.head import EYE_LEFT, EYE_RIGHT, GUMS, HAIR, MOUTH, TEETH, HeadModel
@@ -22,8 +22,7 @@ KID_SCALE = np.array([0.93, 0.86])
 
 @dataclass(frozen=True)
 class Body:
-    """A person made ready to be rendered: neutral vertices, skin texture, hair; made once, used for every
-    shot."""
+    """A person made ready to be rendered: neutral vertices, skin texture, hair; made once, used for every shot."""
 
     head: HeadModel
     person: Person
@@ -37,7 +36,7 @@ class Body:
     stiff: np.ndarray  # (N + H,) 1 turns with the head, 0 stays with the body
     eye_centres: np.ndarray
     eye_radius: np.ndarray
-    surfaces: raster.Surfaces
+    surfaces: shading.Surfaces
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Shot:
 
     au: np.ndarray
     pose: np.ndarray
-    lights: raster.Lights
+    lights: shading.Lights
     background: np.ndarray
     gaze: np.ndarray = field(default_factory=lambda: np.zeros(2))
     frame: float = 24.0
@@ -99,8 +98,7 @@ def embody(head: HeadModel, person: Person, texture: int = 256) -> Body:
         ball = np.unique(head.triangles[head.material == kind])
         moved, was = rest[ball], head.vertices[ball]
         centre = mean + (moved - was).mean(0)
-        # The scan's eyes stretch with the face; the renderer wants round ones, which also keep the lids
-        # outside.
+        # The scan's eyes stretch with the face; the renderer wants round ones, which also keep the lids outside.
         radius = (
             head.eye_radius
             * np.linalg.norm(moved - centre, axis=1).mean()
@@ -152,11 +150,11 @@ def _child(rest: np.ndarray) -> np.ndarray:
     return scaled.astype(np.float32)
 
 
-def _surfaces(head: HeadModel, person: Person, texture: int) -> raster.Surfaces:
+def _surfaces(head: HeadModel, person: Person, texture: int) -> shading.Surfaces:
     hair = hair_colour(person)
     iris = ramp(IRIS_RAMP, person.iris) * person.iris_light
     yellow = person.sclera
-    return raster.Surfaces(
+    return shading.Surfaces(
         skin=paint_skin(head, person, texture),
         strands=strands(int(person.hair_curl * 3.99)),
         hair=linear(hair * 0.55),
@@ -181,8 +179,7 @@ def rotation(pose: np.ndarray) -> np.ndarray:
 
 
 def au_weights(person: Person, au: np.ndarray) -> np.ndarray:
-    """Weights (34,) of the head's modes, right side first: the person's own strength of each AU on each
-    side."""
+    """Weights (34,) of the head's modes, right side first: the person's own strength of each AU on each side."""
     return (np.asarray(au) / AU_MAX * person.gains).astype(np.float32).ravel()
 
 
@@ -220,13 +217,13 @@ def render(body: Body, shot: Shot, size: tuple[int, int] | int = 128, scale: int
     index = raster.rasterise(screen, near, body.triangles, height * scale, width * scale)[0]
     lit = raster.light_visibility(body.visibility, (shot.lights.direction @ turn).astype(f32))
     background = cv2.resize(shot.background, (width, height), interpolation=cv2.INTER_CUBIC)
-    colours = raster.shade(
+    colours = shading.shade(
         index, screen, body.triangles, body.material, body.rest, normal, body.uv, body.open_sky, lit,
         turn.astype(f32), _furrowed(body, shot.au), shot.lights, _gaze(body, shot, turn, shift),
         body.eye_centres, background, scale,
     )  # fmt: skip
     return Picture(
-        image=raster.develop(
+        image=shading.develop(
             colours.ravel(), _grain(height, width, shot.grain_seed).ravel(), f32(shot.grain)
         ).reshape(height, width, 3),
         au=np.asarray(shot.au, f32),
@@ -238,7 +235,7 @@ def render(body: Body, shot: Shot, size: tuple[int, int] | int = 128, scale: int
     )
 
 
-def _furrowed(body: Body, au: np.ndarray) -> raster.Surfaces:
+def _furrowed(body: Body, au: np.ndarray) -> shading.Surfaces:
     """The skin with the grooves that the AUs draw."""
     skin = body.surfaces.skin
     active = [(k, au[k] / AU_MAX) for k in range(N_AUS) if au[k] > 0.3]
@@ -249,7 +246,7 @@ def _furrowed(body: Body, au: np.ndarray) -> raster.Surfaces:
     depth = 0.75 + 0.5 * body.person.age
     aus = np.array([k for k, _ in active])
     depths = np.array([depth * strength for _, strength in active], np.float32)
-    return body.surfaces._replace(skin=raster.furrow(skin, chart.furrows, chart.boxes, aus, depths))
+    return body.surfaces._replace(skin=shading.furrow(skin, chart.furrows, chart.boxes, aus, depths))
 
 
 def _gaze(body: Body, shot: Shot, turn: np.ndarray, shift: np.ndarray) -> np.ndarray:
@@ -282,7 +279,7 @@ def apex(person: Person, expression: str, strength: float = 1.0, variation: floa
     return np.clip(prototype(expression) * np.exp(variation * habit) * strength, 0, AU_MAX).astype(np.float32)
 
 
-def draw_lights(rng: np.random.Generator, spread: float = 1.0) -> raster.Lights:
+def draw_lights(rng: np.random.Generator, spread: float = 1.0) -> shading.Lights:
     """Random light: a key from above and one side, a weaker fill, sky and ground; ``spread`` 0 is a plain
     studio."""
     side, up = rng.uniform(-1.15, 1.15) * spread, 0.55 + rng.uniform(-0.45, 0.4) * spread
@@ -297,7 +294,7 @@ def draw_lights(rng: np.random.Generator, spread: float = 1.0) -> raster.Lights:
     sky = ambient * (2 - tint)
     ground = ambient * rng.uniform(0.35, 0.75) * np.array([1.05, 0.97, 0.9])
     f32 = np.float32
-    return raster.Lights(directions.astype(f32), colours.astype(f32), sky.astype(f32), ground.astype(f32))
+    return shading.Lights(directions.astype(f32), colours.astype(f32), sky.astype(f32), ground.astype(f32))
 
 
 _RAMP = np.linspace(-1, 1, 12)
@@ -324,8 +321,7 @@ def draw_shot(
     pose_spread: tuple[float, float, float] = (6, 12, 4),
     light_spread: float = 1.0,
 ) -> Shot:
-    """A picture of an action: random pose (degrees of standard deviation, at most 30), light, gaze and
-    camera."""
+    """A picture of an action: random pose (degrees of standard deviation, at most 30), light, gaze and camera."""
     pose = np.radians(np.clip(rng.normal(0, pose_spread), -30, 30))
     return Shot(
         au=au,

@@ -64,8 +64,7 @@ class FolderOptions:
     """What ``write_folder`` varies; stored in ``GENERATED.json``.
 
     ``aus``: "prototypes" (the eight expressions at random strength), "independent" (sparse random AUs) or
-    "mixed"
-    (half and half); ``pose_spread``: standard deviation of pitch, yaw, roll in degrees, cut at 30;
+    "mixed" (half and half); ``pose_spread``: standard deviation of pitch, yaw, roll in degrees, cut at 30;
     ``light_spread``: 0 is one studio light, 1 is anything.
     """
 
@@ -318,8 +317,7 @@ def _spread(
     load_head(head)  # a missing head is reported once, here
     if workers == 1:
         return [work(*job) for job in track(jobs, "generating", disable=not progress)]
-    # Forked workers start at once and share the head. OpenCV's and BLAS's threads must be gone before the
-    # fork
+    # Forked workers start at once and share the head. OpenCV's and BLAS's threads must be gone before the fork
     # (a worker would wait for them for ever), and within a worker they would only be in the way.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
