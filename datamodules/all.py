@@ -5,9 +5,11 @@ from typing import Any
 
 from datamodules.base import FaceDataModule
 from datamodules.folder import Folder, FolderConfig
+from datamodules.oulu_casia import OuluCASIA, OuluCASIAConfig
 from datamodules.rafd import RaFD, RaFDConfig
 
 DATAMODULES: dict[str, tuple[type, Callable[[Any], FaceDataModule]]] = {
     "rafd": (RaFDConfig, RaFD),
+    "oulu_casia": (OuluCASIAConfig, OuluCASIA),
     "folder": (FolderConfig, Folder),
 }

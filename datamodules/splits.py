@@ -100,3 +100,30 @@ def sample(rows: np.ndarray, n: int) -> np.ndarray:
     return (
         rows[np.unique(np.linspace(0, len(rows) - 1, min(n, len(rows))).astype(int))] if len(rows) else rows
     )
+
+
+def fold_parts(people: Sequence[str], folds: int, fold: int, by: str, seed: int) -> dict[str, str]:
+    """Part of each person when one of k folds of people is tested on.
+
+    Args:
+        fold: from 0; negative counts from the last.
+        by: "consecutive" (first n/k people, next n/k, …), "strided" (every k-th), or "shuffled" by ``seed``.
+
+    Raises:
+        UserError: there is no such fold, or way to make them.
+    """
+    names = sorted(people)
+    if by not in ("consecutive", "strided", "shuffled"):
+        raise UserError(f"data.fold_by={by} is unknown; choose consecutive, strided or shuffled")
+    if not 2 <= folds <= len(names) or not -folds <= fold < folds:
+        raise UserError(
+            f"{len(names)} people cannot be cut into data.folds={folds} folds with number data.fold={fold}; "
+            f"folds: 2 to {len(names)}, fold: 0 to folds - 1"
+        )
+    if by == "shuffled":
+        names = [names[i] for i in np.random.default_rng([seed, 0xF01D]).permutation(len(names))]
+    place = np.arange(len(names))
+    of = place % folds if by == "strided" else place * folds // len(names)
+    return {
+        name: "test" if k == fold % folds else "train" for name, k in zip(names, of.tolist(), strict=True)
+    }
