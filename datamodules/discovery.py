@@ -1,10 +1,13 @@
-"""Finding a data set's own level in whatever tree a user has unpacked, and recognising another data set's."""
+"""Finding a data set's own level in whatever tree a user has unpacked, and recognising what else lies there."""
 
 import itertools
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from facegan.config import UserError
 
 _JUNK = re.compile(r"^(__MACOSX|processed|\..*|Thumbs\.db)$")
 _LOOK_AT = 5_000  # folders, before a root counts as unknown
@@ -56,3 +59,15 @@ def not_here(title: str, name: str, root: Path, example: str, access: str) -> st
         f"With the data at hand: data.root=<its folder>\n"
         f"Without it, write generated faces in its layout: facegan generate {name} --root <folder>"
     )
+
+
+def generated_by(root: Path) -> str | None:
+    """The head that drew a root's pictures, by its GENERATED.json; None for photographs."""
+    try:
+        return str(json.loads((root / "GENERATED.json").read_text())["head"])
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError, json.JSONDecodeError):
+        raise UserError(
+            f"{root / 'GENERATED.json'} does not name the head; generate the faces again"
+        ) from None

@@ -14,23 +14,22 @@ A picture can only be missing some of this, never be wrong because of it: withou
 """
 
 import csv
-import json
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from datamodules.base import PHOTOGRAPHS, DataConfig, FaceDataModule
-from datamodules.preparation.openface import OpenFaceTable, is_openface, read_openface
+from datamodules.discovery import generated_by
+from datamodules.preparation.openface import is_openface
 from datamodules.preparation.pictures import UnreadablePicture, count_frames, is_picture, is_video
 from datamodules.records import Found, Records, expression_index
+from datamodules.rows import Rows, Tables
 from datamodules.splits import Split, by_person, by_time, draw_people, join
 from facegan.config import UserError
-from facegan.faces import N_AUS, N_LANDMARKS
 
 _NO_PICTURES = re.compile(r"^(processed|__MACOSX|\..*|.*_aligned)$")  # OpenFace's own output among them
 
@@ -118,11 +117,18 @@ def find_folder(root: Path, min_confidence: float) -> Found:
             f"data.root, or try generated faces first: facegan generate folder --root {root}"
         )
     base = root if root.is_dir() else root.parent
-    rows = _Rows(_root_name(root), _read_labels(base) if root.is_dir() else {})
+    rows = Rows(_root_name(root))
+    labels = _read_labels(base) if root.is_dir() else {}
+
+    def add(path: Path, frame: int, identity: str, sequence: str) -> None:
+        label = labels.get(path.as_posix()) or labels.get(path.name) or {}
+        expression = expression_index(label.get("expression") or "")
+        rows.add(path, frame, label.get("identity") or identity, sequence, expression)
+
     left_out: list[tuple[str, str]] = []
     notes: list[str] = []
     for folder, files in _walk(root):
-        tables = _Tables(base, folder, min_confidence, left_out)
+        tables = Tables(base, folder, min_confidence, left_out)
         below = folder.relative_to(base).parts
         pictures = [path for path in files if is_picture(path)]
         if pictures:
@@ -132,7 +138,7 @@ def find_folder(root: Path, min_confidence: float) -> Found:
             place = {path: k for k, path in enumerate(pictures)}
             for frame, path in enumerate(sorted(pictures, key=_natural)):
                 identity = below[0] if below else base.absolute().name
-                rows.add(path.relative_to(base), frame, identity, "/".join(below))
+                add(path.relative_to(base), frame, identity, "/".join(below))
                 rows.label(tables.of_file(path), 0) or rows.label(whole, place[path])
         for path in files:
             if not is_video(path):
@@ -145,7 +151,7 @@ def find_folder(root: Path, min_confidence: float) -> Found:
                 continue
             identity = below[0] if below else path.stem
             for frame in range(frames):
-                rows.add(path.relative_to(root), frame, identity, path.relative_to(base).as_posix())
+                add(path.relative_to(root), frame, identity, path.relative_to(base).as_posix())
                 rows.label(table, frame)
     if not rows.paths:
         raise UserError(
@@ -153,18 +159,6 @@ def find_folder(root: Path, min_confidence: float) -> Found:
             "set data.root to a folder that does"
         )
     return Found(rows.records(), left_out, notes, generated_by(base))
-
-
-def generated_by(root: Path) -> str | None:
-    """The head that drew a root's pictures, by its GENERATED.json; None for photographs."""
-    try:
-        return str(json.loads((root / "GENERATED.json").read_text())["head"])
-    except FileNotFoundError:
-        return None
-    except (KeyError, TypeError, json.JSONDecodeError):
-        raise UserError(
-            f"{root / 'GENERATED.json'} does not name the head; generate the faces again"
-        ) from None
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
@@ -196,100 +190,3 @@ def _read_labels(root: Path) -> dict[str, dict[str, str]]:
             )
         table.fieldnames = names
         return {row["image"].strip().replace("\\", "/"): row for row in table if row.get("image")}
-
-
-class _Table:
-    """One OpenFace CSV with its rows by frame."""
-
-    def __init__(self, path: Path, min_confidence: float) -> None:
-        self.path = path
-        self.rows: OpenFaceTable = read_openface(path, min_confidence).one_face_a_frame()
-        self.row_of = {frame - 1: row for row, frame in enumerate(self.rows.frame.tolist())}
-        self.frames = max(self.row_of, default=-1) + 1
-
-
-class _Tables:
-    """Finds the OpenFace CSVs of one folder; damaged ones are noted once and passed over."""
-
-    def __init__(
-        self, root: Path, folder: Path, min_confidence: float, left_out: list[tuple[str, str]]
-    ) -> None:
-        self._min_confidence, self._left_out = min_confidence, left_out
-        inside = [folder, folder / "processed"]
-        outside = [] if folder == root else [folder.parent, folder.parent / "processed", root / "processed"]
-        self._by_file = self._listed(inside)
-        self._by_folder = self._listed(inside + outside, only=folder.absolute().name)
-
-    @staticmethod
-    def _listed(folders: list[Path], only: str | None = None) -> dict[str, Path]:
-        found: dict[str, Path] = {}
-        for folder in folders:
-            if only is not None:
-                candidates = [folder / f"{only}.csv"]
-            else:
-                candidates = sorted(folder.glob("*.csv"))
-            for path in candidates:
-                if path.name != "labels.csv" and path.is_file():
-                    found.setdefault(path.stem, path)
-        return found
-
-    def of_file(self, path: Path) -> _Table | None:
-        """The CSV of one picture or video."""
-        return self._read(self._by_file.get(path.stem))
-
-    def of_folder(self) -> _Table | None:
-        """The CSV of all pictures of the folder."""
-        return self._read(next(iter(self._by_folder.values()), None))
-
-    def _read(self, path: Path | None) -> _Table | None:
-        if path is None:
-            return None
-        try:
-            return _Table(path, self._min_confidence)
-        except UserError as error:
-            self._left_out.append((str(path), str(error)))
-            return None
-
-
-class _Rows:
-    """Rows of the record table in the making."""
-
-    def __init__(self, root: str, labels: dict[str, dict[str, str]]) -> None:
-        self._root, self._labels = root, labels
-        self.paths: list[str] = []
-        self._columns: dict[str, list[Any]] = {
-            name: [] for name in ("frame", "identity", "expression", "sequence")
-        }
-        self._labelled: list[tuple[int, _Table, int]] = []
-
-    def add(self, path: Path, frame: int, identity: str, sequence: str) -> None:
-        label = self._labels.get(path.as_posix()) or self._labels.get(path.name) or {}
-        self.paths.append(path.as_posix())
-        values = (
-            frame,
-            label.get("identity") or identity,
-            expression_index(label.get("expression") or ""),
-            sequence,
-        )
-        for column, value in zip(self._columns.values(), values, strict=True):
-            column.append(value)
-
-    def label(self, table: _Table | None, frame: int) -> bool:
-        """Give the last row what a CSV says of a frame; False where it has no such row."""
-        if table is None or frame not in table.row_of:
-            return False
-        self._labelled.append((len(self.paths) - 1, table, table.row_of[frame]))
-        return True
-
-    def records(self) -> Records:
-        n = len(self.paths)
-        columns: dict[str, Any] = {
-            "au": np.full((n, N_AUS), np.nan, np.float32), "pose": np.full((n, 3), np.nan, np.float32),
-            "confidence": np.full(n, np.nan, np.float32),
-        }  # fmt: skip
-        if any(np.isfinite(table.rows.landmarks[row, 0, 0]) for _, table, row in self._labelled):
-            columns["landmarks"] = np.full((n, N_LANDMARKS, 2), np.nan, np.float32)
-        for place, table, row in self._labelled:
-            for name, values in columns.items():
-                values[place] = getattr(table.rows, name)[row]
-        return Records.build({"root": [self._root] * n, "path": self.paths, **self._columns, **columns})

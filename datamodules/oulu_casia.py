@@ -20,14 +20,13 @@ Data sheet
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from datamodules.base import DataConfig, FaceDataModule
-from datamodules.discovery import not_here, walk
-from datamodules.folder import generated_by
+from datamodules.discovery import generated_by, not_here, walk
 from datamodules.records import Found, Records, expression_index
+from datamodules.rows import Rows, Tables
 from datamodules.splits import Split, by_person, fold_parts
 from facegan.config import UserError, check
 from facegan.faces import EXPRESSIONS
@@ -98,7 +97,7 @@ class OuluCASIA(FaceDataModule):
                 f"{root.absolute()} holds no {config.pictures} pictures of camera {config.camera} in {config.light} "
                 "light; it has " + ", ".join(there)
             )
-        rows: list[dict[str, Any]] = []
+        rows = Rows(str(root.absolute()))
         left_out: list[tuple[str, str]] = []
         prefixed = 0
         for person in sorted(
@@ -111,8 +110,12 @@ class OuluCASIA(FaceDataModule):
                 if not frames:
                     left_out.append((str(folder), "no frames" if folder.is_dir() else "missing sequence"))
                     continue
-                rows += self._chosen(root, person.name, emotion, frames)
-        if not rows:
+                table = Tables(person, folder, config.min_confidence, left_out).of_folder()
+                for k, expression in self._chosen(emotion, len(frames)):
+                    path = frames[k].relative_to(root)
+                    rows.add(path, k, person.name, f"{person.name}/{emotion}", expression)
+                    rows.label(table, k)
+        if not rows.paths:
             raise UserError(
                 f"{level / config.light} holds no frame of a sequence, such as P001/Anger/000.jpeg"
             )
@@ -121,30 +124,15 @@ class OuluCASIA(FaceDataModule):
             if prefixed
             else []
         )
-        columns = {name: [row[name] for row in rows] for name in rows[0]}
-        records = Records.build({"root": [str(root.absolute())] * len(rows), **columns})
-        return Found(records, left_out, notes, generated_by(root))
+        return Found(rows.records(), left_out, notes, generated_by(root))
 
-    def _chosen(self, root: Path, person: str, emotion: str, frames: list[Path]) -> list[dict[str, Any]]:
-        """Rows of one sequence: neutral frames first, then the peak; no frame is both."""
+    def _chosen(self, emotion: str, frames: int) -> list[tuple[int, int]]:
+        """(frame, expression) of one sequence: neutral frames first, then the peak; no frame is both."""
         config = self.config
-        peak = range(max(1, len(frames) - config.peak_frames), len(frames))
-        if config.neutral == "first":
-            neutral = range(min(1, peak.start))
-        elif config.neutral == "anger" and emotion == "Anger":
-            neutral = range(min(3, peak.start))
-        else:
-            neutral = range(0)
-        return [
-            {
-                "path": frames[k].relative_to(root).as_posix(),
-                "frame": k,
-                "identity": person,
-                "sequence": f"{person}/{emotion}",
-                "expression": EXPRESSIONS.index("neutral") if k in neutral else expression_index(emotion),
-            }
-            for k in (*neutral, *peak)
-        ]
+        peak = range(max(1, frames - config.peak_frames), frames)
+        wanted = {"first": 1, "anger": 3 * (emotion == "Anger"), "none": 0}[config.neutral]
+        neutral = [(k, EXPRESSIONS.index("neutral")) for k in range(min(wanted, peak.start))]
+        return neutral + [(k, expression_index(emotion)) for k in peak]
 
     def split(self, records: Records) -> Split:
         """One fold of people is tested on, the others are trained on."""

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.base import DataConfig, FaceDataModule
-from datamodules.folder import generated_by
+from datamodules.discovery import generated_by
 from datamodules.preparation.openface import read_openface
 from datamodules.records import Found, Records, expression_index
 from datamodules.splits import Split, by_person, draw_people

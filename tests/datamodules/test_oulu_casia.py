@@ -70,7 +70,7 @@ def test_a_short_sequence_keeps_its_neutral_frame_apart(tmp_path):
     ("level", "options"),
     [
         ("VL", {}), ("Oulu_CASIA_NIR_VIS/VL", {}), ("B_OriginalImg/VL", {}), ("OriginalImg/NI", {"camera": "NI"}),
-        ("PreProcess Img/VL_Acropped", {"pictures": "cropped"}), 
+        ("PreProcess Img/VL_Acropped", {"pictures": "cropped"}),
         ("PreProcess_Img/VL_Acropped", {"pictures": "cropped"}),
         ("PreProcessImg/NI_Acropped", {"pictures": "cropped", "camera": "NI"}),
     ],
@@ -140,11 +140,11 @@ def test_bad_roots_are_told_what_to_do(tmp_path, whole):
     with pytest.raises(UserError, match=r"it looks like RaFD \(data.name=rafd\)"):
         module(tmp_path).find()
     with pytest.raises(
-        UserError, match="no original pictures of camera NI in Weak light; it has data.camera=VL"
+        UserError, match=r"no original pictures of camera NI in Weak light; it has data.camera=VL"
     ):
         module(whole, camera="NI", light="Weak").find()
-    with pytest.raises(UserError, match="80 people cannot be cut into data.folds=100"):
+    with pytest.raises(UserError, match=r"80 people cannot be cut into data.folds=100"):
         data = module(whole, folds=100)
         data.split(data.find().records)
-    with pytest.raises(UserError, match="data.neutral"):
+    with pytest.raises(UserError, match=r"data.neutral"):
         OuluCASIAConfig(neutral="last")
