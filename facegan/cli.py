@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from datamodules.generated.request import LAYOUTS
 from facegan.config import UserError
 
 
@@ -43,9 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--source", type=Path, help="a local copy of the repository, instead of fetching it")
 
     sub = verb("generate", _generate, "Write generated faces in a data set's layout.")
-    sub.add_argument("layout", choices=["folder", "rafd"], nargs="?", default="folder")
+    sub.add_argument("layout", choices=LAYOUTS, nargs="?", default="folder")
     sub.add_argument("--root", help="folder to write to")
-    sub.add_argument("--people", type=int, help="how many (folder: 100, rafd: all 67)")
+    sub.add_argument("--people", type=int, help="how many; else 100 (folder), or as many as the data set has")
     sub.add_argument("--first-person", type=int, help="seed of the first person; test people start at 500000")
     sub.add_argument("--pictures", type=int, help="pictures of each person (folder)")
     sub.add_argument("--head", choices=["procedural", "ict"], default="procedural")

@@ -4,20 +4,22 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from facegan.config import UserError, check
 
 MARK = "GENERATED.json"
+LAYOUTS = ("folder", "rafd", "oulu_casia")
 
 
 @dataclass
 class GenerateConfig:
     """What to generate; test people are seeds from 500000 up, so "never trained on" holds across runs."""
 
-    layout: str = "folder"  # folder | rafd
+    layout: str = "folder"  # one of LAYOUTS
     root: str = ""  # where to
     head: str = "procedural"  # procedural | ict
-    people: int | None = None  # None: 100 (folder), all 67 (rafd)
+    people: int | None = None  # None: 100 (folder), or as many as the data set has
     first_person: int = 0  # seed of the first one
     pictures: int = 24  # of each person (folder)
     aus: str = "mixed"  # mixed | prototypes | independent (folder)
@@ -26,7 +28,7 @@ class GenerateConfig:
     workers: int | None = None  # processes; None: one a core
 
     def __post_init__(self) -> None:
-        check("generate.layout", self.layout, ("folder", "rafd"))
+        check("generate.layout", self.layout, LAYOUTS)
         check("generate.head", self.head, ("procedural", "ict"))
         check("generate.aus", self.aus, ("mixed", "prototypes", "independent"))
         check("generate.pictures", self.pictures, at_least=1)
@@ -51,24 +53,21 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
     Raises:
         UserError: the folder holds another set, or something that is not generated.
     """
+    from datamodules.generated.sequences import write_oulu_casia
     from datamodules.generated.writers import write_folder, write_rafd
 
     root = Path(config.root)
     _check_root(root, config)
+    common: dict[str, Any] = {
+        "head": config.head, "first_person": config.first_person, "seed": config.seed, "workers": config.workers,
+        "progress": progress,
+    }  # fmt: skip
     if config.layout == "folder":
-        write_folder(
-            root, config.people or 100, config.pictures, head=config.head, size=config.size, aus=config.aus,
-            first_person=config.first_person, seed=config.seed, workers=config.workers, progress=progress,
-        )  # fmt: skip
+        write_folder(root, config.people or 100, config.pictures, size=config.size, aus=config.aus, **common)
+    elif config.layout == "rafd":
+        write_rafd(root, config.people or 67, **common)
     else:
-        write_rafd(
-            root,
-            config.people or 67,
-            head=config.head,
-            seed=config.seed,
-            workers=config.workers,
-            progress=progress,
-        )
+        write_oulu_casia(root, config.people or 80, **common)
     mark = json.loads((root / MARK).read_text())
     (root / MARK).write_text(json.dumps(mark | {"asked": config.asked}, indent=1) + "\n")
     return f"{root}: generated faces (head {config.head})"

@@ -205,7 +205,7 @@ def write_folder(
     Raises:
         UserError: an unknown option or head.
     """
-    chosen = _options(FolderOptions, head=head, size=size, seed=seed, **options)
+    chosen = choose_options(FolderOptions, head=head, size=size, seed=seed, **options)
     if chosen.format not in ("jpg", "png"):
         raise UserError(f"unknown picture format {chosen.format!r}; type jpg or png")
     if chosen.aus not in AU_MIXES:
@@ -214,10 +214,10 @@ def write_folder(
     root.mkdir(parents=True, exist_ok=True)
     seeds = range(first_person, first_person + people)
     jobs = [(root, seed, pictures_per_person, chosen) for seed in seeds]
-    labels = [row for rows in _spread(_write_person, jobs, head, workers, progress) for row in rows]
+    labels = [row for rows in spread(_write_person, jobs, head, workers, progress) for row in rows]
     with (root / "labels.csv").open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([("image", "identity", "expression"), *labels])
-    _mark(root, "folder", chosen, people, first_person)
+    mark(root, "folder", chosen, people, first_person)
     return root
 
 
@@ -279,7 +279,7 @@ def write_rafd(
     Raises:
         UserError: more people than RaFD has models, or an unknown option.
     """
-    chosen = _options(RafdOptions, head=head, seed=seed, **options)
+    chosen = choose_options(RafdOptions, head=head, seed=seed, **options)
     models = sorted(k for k, (ethnicity, _) in RAFD_MODELS.items() if chosen.kids or ethnicity != "Kid")
     if people > len(models):
         raise UserError(
@@ -289,24 +289,25 @@ def write_rafd(
     root = Path(root)
     (root / "processed").mkdir(parents=True, exist_ok=True)
     jobs = [(root, first_person + k, model, chosen) for k, model in enumerate(models[:people])]
-    _spread(_write_model, jobs, head, workers, progress)
-    _mark(root, "rafd", chosen, people, first_person)
+    spread(_write_model, jobs, head, workers, progress)
+    mark(root, "rafd", chosen, people, first_person)
     return root
 
 
-Options = TypeVar("Options", FolderOptions, RafdOptions)
+Options = TypeVar("Options")
 Result = TypeVar("Result")
 
 
-def _options(kind: type[Options], **values: Any) -> Options:
-    known = [field.name for field in fields(kind)]
+def choose_options(kind: type[Options], **values: Any) -> Options:
+    """The dataclass of a writer's options; an unknown one is the user's mistake."""
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for name in values:
         if name not in known:
             raise UserError(f"unknown option {name!r}; the options are {', '.join(known)}")
     return kind(**values)
 
 
-def _spread(
+def spread(
     work: Callable[..., Result],
     jobs: Sequence[tuple[Any, ...]],
     head: str,
@@ -331,9 +332,8 @@ def _spread(
         cv2.setNumThreads(threads)
 
 
-def _mark(
-    root: Path, layout: str, options: FolderOptions | RafdOptions, people: int, first_person: int
-) -> None:
+def mark(root: Path, layout: str, options: Any, people: int, first_person: int) -> None:
+    """Write ``GENERATED.json``: that nothing below ``root`` is a photograph, and how it came to be."""
     about = {
         "generated": True,
         "layout": layout,

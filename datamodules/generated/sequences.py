@@ -1,0 +1,149 @@
+"""Write generated people as data sets of sequences have them: Oulu-CASIA, from neutral to the apex.
+
+Written from what is known of the real trees, not from the readers, so that one can catch the other's mistakes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datamodules.generated.head import load_head
+from datamodules.generated.person import Person
+from datamodules.generated.render import Body, Picture, apex, embody, render, studio
+from datamodules.generated.writers import choose_options, mark, save_picture, sequence_csv, spread
+from facegan.config import UserError
+
+OULU_EMOTIONS = {
+    "Anger": "anger", "Disgust": "disgust", "Fear": "fear", "Happiness": "happiness", "Sadness": "sadness",
+    "Surprise": "surprise",
+}  # fmt: skip
+OULU_LIGHTS = {"Strong": 1.0, "Weak": 0.4, "Dark": 0.12}
+"""Brightness of each light, against the first."""
+OULU_SIZE = (240, 320)
+
+
+@dataclass(frozen=True)
+class OuluOptions:
+    """What ``write_oulu_casia`` writes; stored in ``GENERATED.json``.
+
+    ``frames``: shortest and longest sequence; ``defects``: one person's frames with a word before their number,
+    one sequence empty and one missing.
+    """
+
+    head: str = "procedural"
+    seed: int = 0
+    cameras: tuple[str, ...] = ("VL",)
+    lights: tuple[str, ...] = ("Strong",)
+    frames: tuple[int, int] = (9, 24)
+    size: tuple[int, int] = OULU_SIZE
+    texture: int = 256
+    defects: bool = False
+
+
+def rise(frames: int) -> np.ndarray:
+    """Strength (frames,) of an expression that starts at 0, rises smoothly and ends at its apex, 1."""
+    t = np.clip(np.linspace(-0.1, 1.15, frames), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def film(
+    body: Body,
+    expression: str,
+    strength: np.ndarray,
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    light: float,
+) -> Iterator[Picture]:
+    """One sequence in a studio: a picture for each entry of ``strength`` (F,), the head swaying a little.
+
+    ``size`` is (height, width); ``light`` the brightness, 1 for a well-lit room.
+    """
+    top = apex(body.person, expression)
+    frames = len(strength)
+    sway = (
+        np.radians(0.4)
+        * np.cumsum(rng.normal(size=(frames, 3)), 0)
+        / np.sqrt(np.arange(1, frames + 1))[:, None]
+    )
+    start = np.radians(rng.normal(0, (2, 4, 1.5)))
+    plain, dim = studio(top).lights, np.float32(light)
+    lights = plain._replace(colour=plain.colour * dim, sky=plain.sky * dim, ground=plain.ground * dim)
+    for k in range(frames):
+        au = np.round(top * strength[k], 2).astype(np.float32)
+        shot = studio(
+            au, expression, pose=start + sway[k], lights=lights, frame=40.0, offset=(0.0, 1.0), grain=1.2,
+            distance=130.0, grain_seed=int(rng.integers(2**31)), background=np.full((4, 4, 3), 0.35 * dim, np.float32),
+        )  # fmt: skip
+        yield render(body, shot, size)
+
+
+def _write_person(root: Path, seed: int, number: int, options: OuluOptions) -> None:
+    """All sequences of one person, each under every camera and light."""
+    head = load_head(options.head)
+    body = embody(head, Person.draw(head, seed), options.texture)
+    for emotion, expression in OULU_EMOTIONS.items():
+        for camera in options.cameras:
+            for light in options.lights:
+                # the cameras film at once, and the lights are the same performance
+                rng = np.random.default_rng([options.seed, seed, list(OULU_EMOTIONS).index(emotion)])
+                length = int(rng.integers(options.frames[0], options.frames[1] + 1))
+                folder = root / "OriginalImg" / camera / light / f"P{number:03d}" / emotion
+                if options.defects and (number, emotion) == (2, "Fear"):
+                    continue
+                folder.mkdir(parents=True, exist_ok=True)
+                if options.defects and (number, emotion) == (3, "Anger"):
+                    continue
+                prefix = "FirstF_" if options.defects and number == 1 else ""
+                pictures = list(film(body, expression, rise(length), rng, options.size, OULU_LIGHTS[light]))
+                for k, picture in enumerate(pictures):
+                    grey = picture.image.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)
+                    name = f"{prefix if k == 0 else ''}{k:03d}.jpeg"
+                    save_picture(folder / name, grey if camera == "NI" else picture.image)
+                # FeatureExtraction -fdir on the folder, -out_dir beside it
+                table = folder.parent / "processed" / f"{emotion}.csv"
+                table.parent.mkdir(exist_ok=True)
+                table.write_text(sequence_csv(pictures, frames_per_second=25.0))
+
+
+def write_oulu_casia(
+    root: Path | str,
+    people: int = 80,
+    head: str = "procedural",
+    first_person: int = 0,
+    seed: int = 0,
+    workers: int | None = 2,
+    progress: bool = False,
+    **options: Any,
+) -> Path:
+    """Write people in Oulu-CASIA's layout: ``OriginalImg/VL/Strong/P001/Anger/000.jpeg``, from neutral to the apex.
+
+    OpenFace's CSV of each sequence lies in ``processed`` beside its folder; ``GENERATED.json`` in the root.
+
+    Args:
+        root: folder to write into.
+        people: how many of the 80.
+        first_person: seed of the first of them.
+        options: other fields of ``OuluOptions``.
+
+    Raises:
+        UserError: more people than the data set has, or an unknown option.
+    """
+    chosen = choose_options(OuluOptions, head=head, seed=seed, **options)
+    if people > 80:
+        raise UserError(
+            f"Oulu-CASIA has 80 people, not {people}; for more: facegan generate folder --people N"
+        )
+    root = Path(root)
+    root.mkdir(parents=True, exist_ok=True)
+    spread(
+        _write_person,
+        [(root, first_person + k, k + 1, chosen) for k in range(people)],
+        head,
+        workers,
+        progress,
+    )
+    mark(root, "oulu_casia", chosen, people, first_person)
+    return root

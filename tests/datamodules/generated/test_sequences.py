@@ -1,0 +1,81 @@
+"""The trees of sequence data sets, read back by their own data modules."""
+
+import cv2
+import numpy as np
+import pytest
+
+from datamodules.generated.sequences import rise, write_oulu_casia
+from datamodules.oulu_casia import OuluCASIA, OuluCASIAConfig
+from facegan.config import UserError
+from facegan.faces import EXPRESSIONS
+
+
+@pytest.fixture(scope="module")
+def oulu(tmp_path_factory):
+    root = tmp_path_factory.mktemp("generated_oulu")
+    return write_oulu_casia(root, people=3, frames=(9, 12), defects=True, workers=1)
+
+
+def module(root, **options) -> OuluCASIA:
+    return OuluCASIA(
+        OuluCASIAConfig(
+            root=str(root), image_size=32, landmarks="openface", folds=3, prepare_workers=1, **options
+        )
+    )
+
+
+def test_strength_rises_from_neutral_to_the_apex():
+    strength = rise(21)
+    assert strength[0] == 0 and strength[-1] == 1 and (np.diff(strength) >= 0).all()
+
+
+def test_the_reader_finds_what_was_written(oulu):
+    data = module(oulu)
+    found = data.find()
+    assert found.generated == "procedural"
+    assert sorted(reason for _, reason in found.left_out) == ["missing sequence", "no frames"]
+    assert found.notes == ["6 frames have a word before their number, as in FirstF_000.jpeg"]
+    assert len(found.records) == 16 * 4
+    image = cv2.imread(found.records.path(0))
+    assert image.shape == (240, 320, 3)
+
+
+def test_the_first_frame_is_neutral_and_the_last_shows_most(oulu):
+    records = module(oulu).find().records
+    labels = records.numbers("expression")
+    assert records.has_au.all()
+    strength = records.au.sum(1)
+    assert (strength[labels == EXPRESSIONS.index("neutral")] < 0.2).all()
+    by_sequence = records.codes("sequence")
+    for code in np.unique(by_sequence):
+        rows = np.flatnonzero(by_sequence == code)
+        assert strength[rows[-1]] == strength[rows].max() > 3
+
+
+def test_they_are_prepared_and_split_by_person(oulu, tmp_path):
+    data = module(oulu, store=str(tmp_path / "store"))
+    data.setup()
+    assert len(data.train.au) + len(data.test.au) == 64
+    assert data.identities == ["P001", "P002"] and data.generated == "procedural"
+
+
+def test_another_light_is_the_same_performance_and_darker(tmp_path):
+    root = write_oulu_casia(
+        tmp_path, people=1, frames=(9, 9), lights=("Strong", "Dark"), cameras=("VL", "NI"), workers=1
+    )
+
+    def frame(camera: str, light: str) -> np.ndarray:
+        return cv2.imread(str(root / "OriginalImg" / camera / light / "P001" / "Anger" / "008.jpeg")).astype(
+            float
+        )
+
+    assert frame("VL", "Dark").mean() < 0.6 * frame("VL", "Strong").mean()
+    infrared = frame("NI", "Strong")
+    assert np.abs(infrared - infrared.mean(2, keepdims=True)).max() < 3
+    grey = frame("VL", "Strong").mean(2)
+    assert np.corrcoef(grey.ravel(), infrared.mean(2).ravel())[0, 1] > 0.98
+
+
+def test_more_people_than_there_are(tmp_path):
+    with pytest.raises(UserError, match="Oulu-CASIA has 80 people, not 81"):
+        write_oulu_casia(tmp_path, people=81)
