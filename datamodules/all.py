@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from datamodules.base import FaceDataModule
+from datamodules.bu4dfe import BU4DFE, BU4DFEConfig
 from datamodules.folder import Folder, FolderConfig
 from datamodules.oulu_casia import OuluCASIA, OuluCASIAConfig
 from datamodules.rafd import RaFD, RaFDConfig
@@ -11,5 +12,6 @@ from datamodules.rafd import RaFD, RaFDConfig
 DATAMODULES: dict[str, tuple[type, Callable[[Any], FaceDataModule]]] = {
     "rafd": (RaFDConfig, RaFD),
     "oulu_casia": (OuluCASIAConfig, OuluCASIA),
+    "bu4dfe": (BU4DFEConfig, BU4DFE),
     "folder": (FolderConfig, Folder),
 }

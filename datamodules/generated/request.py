@@ -9,7 +9,7 @@ from typing import Any
 from facegan.config import UserError, check
 
 MARK = "GENERATED.json"
-LAYOUTS = ("folder", "rafd", "oulu_casia")
+LAYOUTS = ("folder", "rafd", "oulu_casia", "bu4dfe")
 
 
 @dataclass
@@ -53,7 +53,7 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
     Raises:
         UserError: the folder holds another set, or something that is not generated.
     """
-    from datamodules.generated.sequences import write_oulu_casia
+    from datamodules.generated.sequences import write_bu4dfe, write_oulu_casia
     from datamodules.generated.writers import write_folder, write_rafd
 
     root = Path(config.root)
@@ -66,8 +66,10 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
         write_folder(root, config.people or 100, config.pictures, size=config.size, aus=config.aus, **common)
     elif config.layout == "rafd":
         write_rafd(root, config.people or 67, **common)
-    else:
+    elif config.layout == "oulu_casia":
         write_oulu_casia(root, config.people or 80, **common)
+    else:
+        write_bu4dfe(root, config.people or 101, **common)
     mark = json.loads((root / MARK).read_text())
     (root / MARK).write_text(json.dumps(mark | {"asked": config.asked}, indent=1) + "\n")
     return f"{root}: generated faces (head {config.head})"

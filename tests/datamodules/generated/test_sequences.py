@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from datamodules.generated.sequences import rise, write_oulu_casia
+from datamodules.bu4dfe import BU4DFE, BU4DFEConfig
+from datamodules.generated.sequences import rise, rise_and_fall, write_bu4dfe, write_oulu_casia
 from datamodules.oulu_casia import OuluCASIA, OuluCASIAConfig
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
@@ -79,3 +80,29 @@ def test_another_light_is_the_same_performance_and_darker(tmp_path):
 def test_more_people_than_there_are(tmp_path):
     with pytest.raises(UserError, match="Oulu-CASIA has 80 people, not 81"):
         write_oulu_casia(tmp_path, people=81)
+
+
+def test_strength_rises_to_the_middle_and_falls():
+    strength = rise_and_fall(21)
+    assert strength[0] == strength[-1] == 0 and strength[10] == 1
+    assert (np.diff(strength[:11]) >= 0).all() and np.allclose(strength, strength[::-1])
+
+
+def test_bu4dfe_is_read_as_it_was_written(tmp_path):
+    root = write_bu4dfe(tmp_path / "raw", people=4, frames=(9, 11), defects=True, workers=1)
+    assert (root / "M002" / "Sad" / "008.wrl").read_text().startswith("#VRML V2.0")
+    options = {"landmarks": "openface", "image_size": 32, "folds": 2, "store": str(tmp_path / "store")}
+    data = BU4DFE(BU4DFEConfig(root=str(root), prepare_workers=1, **options))
+    found = data.find()
+    assert sorted(reason for _, reason in found.left_out) == ["fewer than 2 frames", "missing sequence"]
+    records = found.records
+    neutral = records.numbers("expression") == EXPRESSIONS.index("neutral")
+    strength = records.au.sum(1)
+    assert (strength[neutral] < 0.2).all() and (strength[~neutral] > 2).all()
+    data.setup()
+    assert data.identities == ["F001", "M001"] and len(data.train.au) + len(data.test.au) == 22 * 4
+
+
+def test_more_people_than_bu4dfe_has(tmp_path):
+    with pytest.raises(UserError, match="BU-4DFE has 101 people, not 102"):
+        write_bu4dfe(tmp_path, people=102)
