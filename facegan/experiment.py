@@ -294,4 +294,8 @@ def train(config: ExperimentConfig, resume: Run | None = None) -> Run:
         run.write_config(plain(config))
     trainer = build_trainer(config, run, module, resume_at)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        # gloo's threads abort a process that ends before they do
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
     return run
