@@ -3,7 +3,7 @@
 Written from what is known of the real trees, not from the readers, so that one can catch the other's mistakes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,20 @@ def film(
         yield render(body, shot, size)
 
 
+def _write_csv(folder: Path, pictures: Sequence[Picture]) -> None:
+    """What FeatureExtraction -fdir says of a sequence's folder, in ``processed`` beside it."""
+    table = folder.parent / "processed" / f"{folder.name}.csv"
+    table.parent.mkdir(exist_ok=True)
+    table.write_text(sequence_csv(pictures, frames_per_second=25.0))
+
+
+def _check_people(title: str, most: int, people: int) -> None:
+    if people > most:
+        raise UserError(
+            f"{title} has {most} people, not {people}; for more: facegan generate folder --people N"
+        )
+
+
 def _write_oulu_person(root: Path, seed: int, number: int, options: OuluOptions) -> None:
     """All sequences of one person, each under every camera and light."""
     head = load_head(options.head)
@@ -136,10 +150,7 @@ def _write_oulu_person(root: Path, seed: int, number: int, options: OuluOptions)
                     grey = picture.image.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)
                     name = f"{prefix if k == 0 else ''}{k:03d}.jpeg"
                     save_picture(folder / name, grey if camera == "NI" else picture.image)
-                # FeatureExtraction -fdir on the folder, -out_dir beside it
-                table = folder.parent / "processed" / f"{emotion}.csv"
-                table.parent.mkdir(exist_ok=True)
-                table.write_text(sequence_csv(pictures, frames_per_second=25.0))
+                _write_csv(folder, pictures)
 
 
 def write_oulu_casia(
@@ -166,12 +177,8 @@ def write_oulu_casia(
         UserError: more people than the data set has, or an unknown option.
     """
     chosen = choose_options(OuluOptions, head=head, seed=seed, **options)
-    if people > 80:
-        raise UserError(
-            f"Oulu-CASIA has 80 people, not {people}; for more: facegan generate folder --people N"
-        )
+    _check_people("Oulu-CASIA", 80, people)
     root = Path(root)
-    root.mkdir(parents=True, exist_ok=True)
     jobs = [(root, first_person + k, k + 1, chosen) for k in range(people)]
     spread(_write_oulu_person, jobs, head, workers, progress)
     mark(root, "oulu_casia", chosen, people, first_person)
@@ -196,9 +203,7 @@ def _write_bu4dfe_person(root: Path, seed: int, name: str, options: BU4DFEOption
         for k, picture in enumerate(pictures):
             save_picture(folder / f"{k:03d}.jpg", picture.image)
             (folder / f"{k:03d}.wrl").write_text(_mesh(picture))
-        table = folder.parent / "processed" / f"{emotion}.csv"  # FeatureExtraction -fdir on the folder
-        table.parent.mkdir(exist_ok=True)
-        table.write_text(sequence_csv(pictures, frames_per_second=25.0))
+        _write_csv(folder, pictures)
 
 
 def _mesh(picture: Picture) -> str:
@@ -236,10 +241,8 @@ def write_bu4dfe(
         UserError: more people than the data set has, or an unknown option.
     """
     chosen = choose_options(BU4DFEOptions, head=head, seed=seed, **options)
-    if people > 101:
-        raise UserError(f"BU-4DFE has 101 people, not {people}; for more: facegan generate folder --people N")
+    _check_people("BU-4DFE", 101, people)
     root = Path(root)
-    root.mkdir(parents=True, exist_ok=True)
     men = min(43, people // 2)
     names = [f"F{k:03d}" for k in range(1, people - men + 1)] + [f"M{k:03d}" for k in range(1, men + 1)]
     jobs = [(root, first_person + k, name, chosen) for k, name in enumerate(names)]
