@@ -33,6 +33,8 @@ SCHEMA = pa.schema(
         ("gaze", _NAMES),  # frontal | left | right | "" unknown
         ("sequence", _NAMES),  # pictures of one sequence follow one another in time
         ("confidence", pa.float32()),  # of the tracker, NaN unknown
+        ("view", _NAMES),  # how to look at the raw picture, see pictures.VIEWS; "" as it is
+        ("part", _NAMES),  # of the data set's own partition: train | val | test | "" none
         ("landmarks", pa.list_(pa.float32(), 2 * N_LANDMARKS)),  # pixels of the picture; only of raw data
     ]
 )
@@ -53,7 +55,7 @@ def expression_index(name: str) -> int:
 class Records:
     """A table with the columns of ``SCHEMA``; numeric columns come out as numpy views without a copy.
 
-    Name columns (root, identity, gaze, sequence) are stored once a name: ``codes(column)`` gives the
+    Name columns (root, identity, gaze, sequence, view, part) are stored once a name: ``codes(column)`` gives the
     index (N,) of each row in ``names(column)``.
     """
 
@@ -70,7 +72,7 @@ class Records:
         n = len(columns["path"])
         defaults: dict[str, Any] = {
             "root": "", "frame": 0, "expression": UNKNOWN_EXPRESSION, "camera": -1, "gaze": "",
-            "sequence": "", "confidence": np.nan,
+            "sequence": "", "confidence": np.nan, "view": "", "part": "",
         }  # fmt: skip
         arrays = []
         for schema in SCHEMA:

@@ -71,16 +71,24 @@ class Rows:
         self._root = root
         self.paths: list[str] = []
         self._columns: dict[str, list[Any]] = {
-            name: [] for name in ("frame", "identity", "expression", "sequence")
+            name: [] for name in ("frame", "identity", "expression", "sequence", "part", "view")
         }
         self._labelled: list[tuple[int, Table, int]] = []
 
-    def add(self, path: Path, frame: int, identity: str, sequence: str, expression: int) -> None:
+    def add(
+        self,
+        path: Path,
+        frame: int,
+        identity: str,
+        sequence: str,
+        expression: int,
+        part: str = "",
+        view: str = "",
+    ) -> None:
         """One more picture; ``path`` is below the root, ``frame`` its place in the sequence from 0."""
         self.paths.append(path.as_posix())
-        for column, value in zip(
-            self._columns.values(), (frame, identity, expression, sequence), strict=True
-        ):
+        values = (frame, identity, expression, sequence, part, view)
+        for column, value in zip(self._columns.values(), values, strict=True):
             column.append(value)
 
     def label(self, table: Table | None, frame: int) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from datamodules.records import Records
 from facegan.config import UserError
 
+PARTS = ("train", "val", "test")
 TIME_SHARES = (0.6, 0.2)  # of a sequence: first 60 % train, next 20 % val, last 20 % test
 
 
@@ -28,15 +29,14 @@ class Split:
         frames = records.numbers("frame")
         return [
             (records.path(row), int(frames[row]), names[codes[row]], part)
-            for part in ("train", "val", "test")
+            for part in PARTS
             for row in getattr(self, part).tolist()
         ]
 
 
 def join(splits: Sequence[Split]) -> Split:
     """Several splits of different rows as one."""
-    parts = ("train", "val", "test")
-    return Split(*(np.sort(np.concatenate([getattr(split, part) for split in splits])) for part in parts))
+    return Split(*(np.sort(np.concatenate([getattr(split, part) for split in splits])) for part in PARTS))
 
 
 def by_person(records: Records, rows: np.ndarray, people: Mapping[str, str]) -> Split:
@@ -45,6 +45,12 @@ def by_person(records: Records, rows: np.ndarray, people: Mapping[str, str]) -> 
     codes = records.codes("identity")[rows]
     part = np.array([people.get(name, "") for name in names], dtype=object)[codes]
     return Split(rows[part == "train"], rows[part == "val"], rows[part == "test"])
+
+
+def by_part(records: Records) -> Split:
+    """Rows by the data set's own partition; those without a part are left out."""
+    part = np.array(records.names("part"), dtype=object)[records.codes("part")]
+    return Split(*(np.flatnonzero(part == name) for name in PARTS))
 
 
 def draw_people(

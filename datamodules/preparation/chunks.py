@@ -11,7 +11,7 @@ import numpy as np
 
 from datamodules.preparation.alignment import alignment_matrix, crop, transform_points, transform_pose
 from datamodules.preparation.landmarks import landmark_finder
-from datamodules.preparation.pictures import UnreadablePicture, is_video, read_frames, read_picture
+from datamodules.preparation.pictures import UnreadablePicture, is_video, look, read_frames, read_picture
 from datamodules.records import Records
 from facegan.config import PrepareConfig
 from facegan.faces import N_LANDMARKS
@@ -52,10 +52,12 @@ class Chunks:
         faces = np.empty((len(rows), size, size, 3), np.uint8)
         points, pose = np.empty((len(rows), N_LANDMARKS, 2), np.float32), records.pose.copy()
         reasons: dict[int, str] = {}
+        views = [records.names("view")[code] for code in records.codes("view")]
         for row, image in _pictures(records):
             try:
                 if isinstance(image, UnreadablePicture):
                     raise image
+                image = look(image, views[row])
                 landmarks = finder(image, known[row])
                 if np.ptp(landmarks, axis=0).min() < _MIN_FACE:
                     raise UnreadablePicture("face too small")

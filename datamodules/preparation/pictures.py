@@ -10,6 +10,9 @@ from PIL import Image, ImageOps
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 
+VIEWS = ("", "clockwise", "counterclockwise", "left", "right")
+"""How to look at a raw picture: as it is, turned by a quarter, or one half of it."""
+
 
 class UnreadablePicture(Exception):
     """A picture or frame that cannot be used; its text is the reason for leaving it out."""
@@ -52,15 +55,32 @@ def read_picture(path: str | Path) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
+def look(image: np.ndarray, view: str) -> np.ndarray:
+    """The part of a raw picture (H, W, 3) that one of ``VIEWS`` shows, upright."""
+    middle = image.shape[1] // 2
+    shown = {
+        "": image, "clockwise": np.rot90(image, -1), "counterclockwise": np.rot90(image),
+        "left": image[:, :middle], "right": image[:, middle:],
+    }[view]  # fmt: skip
+    return np.ascontiguousarray(shown)
+
+
 def count_frames(path: str | Path) -> int:
     """Number of pictures in a video, counted from its packets without decoding.
 
     Raises:
         UnreadablePicture: not a video that can be opened.
     """
+    return frame_size_and_count(path)[1]
+
+
+def frame_size_and_count(path: str | Path) -> tuple[tuple[int, int], int]:
+    """(height, width) of a video's pictures, and how many there are; see ``count_frames``."""
     try:
         with av.open(str(path)) as container:
-            return sum(1 for packet in container.demux(video=0) if packet.size)
+            context = container.streams.video[0].codec_context
+            size = (context.height, context.width)
+            return size, sum(1 for packet in container.demux(video=0) if packet.size)
     except (av.FFmpegError, OSError, IndexError) as error:
         raise UnreadablePicture(f"unreadable video ({type(error).__name__})") from None
 

@@ -166,7 +166,7 @@ def _plan(records: Records, config: PrepareConfig, version: str) -> str:
     for root, path in dict.fromkeys(zip(roots, paths, strict=True)):
         file = os.path.join(root, path)
         digest.update(f"{os.path.getsize(file) if os.path.exists(file) else -1} ".encode())
-    for name in ("root", "path", "identity", "sequence"):
+    for name in ("root", "path", "identity", "sequence", "view"):
         digest.update("\n".join(records.table.column(name).to_pylist()).encode())
     for name in ("frame", "expression"):
         digest.update(records.numbers(name).tobytes())

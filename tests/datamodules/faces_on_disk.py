@@ -1,7 +1,9 @@
 """Trivial drawn faces and OpenFace CSVs, independent of the generated faces: the tests' own raw data."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -52,6 +54,18 @@ def draw(
 def save(path: Path, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), image[..., ::-1])
+
+
+def write_video(path: Path, frames: Sequence[np.ndarray], rate: int = 25) -> None:
+    """RGB frames (H, W, 3) uint8 as a video, in the container that the name's ending says."""
+    height, width = frames[0].shape[:2]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.bit_rate = width, height, 4_000_000
+        for image in frames:
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
 
 
 def aus(seed: int) -> np.ndarray:

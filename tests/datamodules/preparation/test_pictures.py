@@ -1,10 +1,16 @@
-import av
 import numpy as np
 import pytest
-from faces_on_disk import draw, landmarks
+from faces_on_disk import draw, landmarks, write_video
 from PIL import Image
 
-from datamodules.preparation.pictures import UnreadablePicture, count_frames, read_frames, read_picture
+from datamodules.preparation.pictures import (
+    UnreadablePicture,
+    count_frames,
+    frame_size_and_count,
+    look,
+    read_frames,
+    read_picture,
+)
 
 FACE = draw(landmarks(100), (100, 120))
 
@@ -59,19 +65,13 @@ def test_damaged_files_give_a_reason(tmp_path):
             read_picture(tmp_path / name)
 
 
-def write_video(path, frames: int, size: int = 64) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width = stream.height = size
-        stream.bit_rate = 4_000_000
-        for k in range(frames):
-            image = np.full((size, size, 3), 10 + 4 * k, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
+def write_grey(path, frames: int) -> None:
+    """A video whose k-th frame is of the grey level 10 + 4 k."""
+    write_video(path, [np.full((64, 64, 3), 10 + 4 * k, np.uint8) for k in range(frames)])
 
 
 def test_video_gives_the_wanted_frames_only(tmp_path):
-    write_video(tmp_path / "a.mp4", 40)
+    write_grey(tmp_path / "a.mp4", 40)
     assert count_frames(tmp_path / "a.mp4") == 40
     wanted = [0, 3, 17, 39]
     got = list(read_frames(tmp_path / "a.mp4", np.array(wanted)))
@@ -81,10 +81,25 @@ def test_video_gives_the_wanted_frames_only(tmp_path):
 
 
 def test_video_that_ends_early_or_is_none(tmp_path):
-    write_video(tmp_path / "a.mp4", 5)
+    write_grey(tmp_path / "a.mp4", 5)
     assert [n for n, _ in read_frames(tmp_path / "a.mp4", np.array([3, 9]))] == [3]
     (tmp_path / "b.mp4").write_text("no video")
     with pytest.raises(UnreadablePicture, match="video"):
         count_frames(tmp_path / "b.mp4")
     with pytest.raises(UnreadablePicture, match="video"):
         list(read_frames(tmp_path / "b.mp4", np.array([0])))
+
+
+def test_size_of_a_videos_frames(tmp_path):
+    write_video(tmp_path / "a.avi", [np.zeros((48, 64, 3), np.uint8)] * 3)
+    assert frame_size_and_count(tmp_path / "a.avi") == ((48, 64), 3)
+
+
+def test_a_picture_on_its_side_and_halves_of_one():
+    lying = np.rot90(FACE)  # recorded with the camera on its side
+    np.testing.assert_array_equal(look(lying, "clockwise"), FACE)
+    np.testing.assert_array_equal(look(np.rot90(FACE, -1), "counterclockwise"), FACE)
+    both = np.concatenate([FACE, FACE[:, ::-1]], 1)
+    np.testing.assert_array_equal(look(both, "left"), FACE)
+    np.testing.assert_array_equal(look(both, "right"), FACE[:, ::-1])
+    assert look(FACE, "") is FACE

@@ -1,0 +1,237 @@
+"""MMI facial expression database.
+
+Data sheet
+    What        over 2,900 videos and stills of 75 people, 19 to 62 years, from the front, in profile, or both at
+                once by way of a mirror; 24 or 25 frames a second, mostly 720 x 576.
+    Layout      ``Sessions/<number>/S001-002.avi`` with ``S001-002.xml`` (emotion), ``session.xml`` (view) and, where
+                AUs were coded, ``S001-002-oao_aucs.xml``; below a folder with the date of the download. The
+                session's number says nothing about the person, who is in the file's name.
+    Labels      emotion codes 1 to 6, as below; higher ones are none of the six, and sessions of single AUs have none.
+                Coded AUs have onset, apex and offset frames, counted from 1, and no intensities: those OpenFace gives
+                (FeatureExtraction -f on the clip, turned upright first).
+    Shape       neutral, apex, neutral: the peak is the coded apex, else the middle of the clip; the first frame is
+                neutral.
+    Split       none official; k folds by person.
+    Defects     most frontal clips lie on their side and are turned clockwise, profiles the other way; a few are
+                upright: those of 480 lines, of S053 and S054, or with coded AUs (by ``data.turn`` for all alike). In
+                dual clips the half with the profile differs: both halves are looked at, and the finder of
+                landmarks keeps the face. Some clips end before the number of frames they state. Stills among them.
+    Licence     research, signed, with an account.
+    Access      https://mmifacedb.eu
+    Cite        Pantic et al., "Web-based database for facial expression analysis", 2005.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from datamodules.base import DataConfig, FaceDataModule
+from datamodules.discovery import generated_by, not_here, walk
+from datamodules.preparation.pictures import UnreadablePicture, frame_size_and_count, is_picture
+from datamodules.records import Found, Records, expression_index
+from datamodules.rows import Rows, Tables
+from datamodules.splits import Split, by_person, fold_parts
+from facegan.config import UserError, check
+from facegan.faces import EXPRESSIONS, UNKNOWN_EXPRESSION
+
+ACCESS = (
+    "The MMI database is given for research, on a signed agreement and with an account: https://mmifacedb.eu"
+)
+CODES = ("Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise")
+"""Emotions by code, from 1."""
+SIDES = ("frontal", "profile", "dual")
+"""What ``view`` in session.xml says, from 0."""
+_UPRIGHT_PEOPLE = ("S053", "S054")
+_UPRIGHT_LINES = 480
+_MEDIA = re.compile(r"^(?P<person>S\d{3})-\d{3}\.(?:avi|mpe?g|mp4|jpe?g|png)$", re.IGNORECASE)
+
+
+@dataclass
+class MMIConfig(DataConfig):
+    """Peak frames and the first, neutral one of the frontal clips with one of six emotions."""
+
+    name: str = "mmi"
+    needs_au: bool = False
+    sides: list[str] = field(default_factory=lambda: ["frontal"])  # of frontal, profile, dual
+    frames: str = (
+        "peak"  # peak: with the first frame as neutral | all: every step-th of every clip, for EGGAN
+    )
+    peak_frames: int = 3
+    neutral: bool = True  # the first frame of each clip too
+    step: int = 1  # frames=all: every step-th frame
+    turn: str = "auto"  # auto | none | clockwise | counterclockwise
+    folds: int = 10  # person-independent
+    fold: int = -1  # the one that is tested on, from 0; -1 the last
+    fold_by: str = "consecutive"  # consecutive | strided | shuffled (by data.seed)
+
+    def __post_init__(self) -> None:
+        check("data.frames", self.frames, ("peak", "all"))
+        check("data.turn", self.turn, ("auto", "none", "clockwise", "counterclockwise"))
+        check("data.peak_frames", self.peak_frames, at_least=1)
+        check("data.step", self.step, at_least=1)
+        for side in self.sides:
+            check("data.sides", side, SIDES)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a session's folder says: the recording, its side, emotion (-1 none) and apex (first, end; from 0)."""
+
+    media: Path
+    person: str
+    side: str
+    expression: int
+    apex: tuple[int, int] | None
+    coded: bool
+
+
+class MMI(FaceDataModule):
+    """MMI; see the module's data sheet."""
+
+    config: MMIConfig
+    raw_options = ("min_confidence", "sides", "frames", "peak_frames", "neutral", "step", "turn")
+
+    def find(self) -> Found:
+        """Frames of all sessions of the chosen sides.
+
+        Raises:
+            UserError: the root is missing, holds no session, or none of these sides with an emotion.
+        """
+        config, root = self.config, self.roots()[0]
+        rows = Rows(str(root.absolute()))
+        left_out: list[tuple[str, str]] = []
+        sessions = list(_sessions(root, left_out))
+        if not sessions:
+            raise UserError(not_here("MMI", "mmi", root, "Sessions/2/S001-002.avi with S001-002.xml", ACCESS))
+        for session in sessions:
+            if session.side not in config.sides:
+                left_out.append((str(session.media), f"{session.side} view"))
+            elif session.expression == UNKNOWN_EXPRESSION and config.frames == "peak":
+                left_out.append((str(session.media), "no emotion of the six"))
+            else:
+                try:
+                    self._add(rows, session, root, left_out)
+                except UnreadablePicture as error:
+                    left_out.append((str(session.media), str(error)))
+        if not rows.paths:
+            raise UserError(
+                f"none of the {len(sessions):,} sessions below {root.absolute()} can be used with "
+                f"data.sides={config.sides} and data.frames={config.frames}: "
+                + "; ".join(sorted({reason for _, reason in left_out}))
+            )
+        return Found(rows.records(), left_out, [], generated_by(root))
+
+    def _add(self, rows: Rows, session: Session, root: Path, left_out: list[tuple[str, str]]) -> None:
+        path, folder = session.media.relative_to(root), session.media.parent
+        size, frames = (None, 1) if is_picture(session.media) else frame_size_and_count(session.media)
+        table = Tables(root, folder, self.config.min_confidence, left_out).of_file(session.media)
+        name = f"{folder.name}/{session.media.stem}"
+        for view in self._views(session, size):
+            for frame, expression in self._chosen(session, frames):
+                rows.add(path, frame, session.person, name + view, expression, view=view)
+                rows.label(table, frame)
+
+    def _views(self, session: Session, size: tuple[int, int] | None) -> tuple[str, ...]:
+        """How to look at a recording whose frames are ``size`` (height, width); None: a still."""
+        if session.side == "dual":
+            return ("left", "right")
+        if self.config.turn != "auto":
+            return ("" if self.config.turn == "none" else self.config.turn,)
+        if size is None or size[0] > size[1]:  # stills and portraits stand already
+            return ("",)
+        if session.side == "profile":
+            return ("counterclockwise",)
+        upright = session.coded or session.person in _UPRIGHT_PEOPLE or size[0] == _UPRIGHT_LINES
+        return ("" if upright else "clockwise",)
+
+    def _chosen(self, session: Session, frames: int) -> list[tuple[int, int]]:
+        """(frame, expression) of one recording; a frame is neutral, peak, or of no known expression."""
+        config, neutral = self.config, EXPRESSIONS.index("neutral")
+        if frames == 1:
+            return [(0, session.expression)]
+        start, end = session.apex or (0, 0)
+        start, end = (start, min(end, frames)) if start < min(end, frames) else (1, frames)
+        count = min(config.peak_frames, end - start)
+        first = max(1, start + (end - start - count) // 2)
+        peak = range(first, min(first + count, frames))
+        if config.frames == "all":
+            return [
+                (k, session.expression if k in peak else neutral if k == 0 else UNKNOWN_EXPRESSION)
+                for k in range(0, frames, config.step)
+            ]
+        return [(0, neutral)] * config.neutral + [(k, session.expression) for k in peak]
+
+    def split(self, records: Records) -> Split:
+        """One fold of people is tested on, the others are trained on."""
+        config = self.config
+        parts = fold_parts(records.people(), config.folds, config.fold, config.fold_by, config.seed)
+        return by_person(records, np.arange(len(records)), parts)
+
+
+def _sessions(root: Path, left_out: list[tuple[str, str]]) -> Iterator[Session]:
+    """Every recording with its three kinds of XML, in the order of the sessions' numbers."""
+    places = [(place, files) for place, _, files in walk(root) if place.name.isdigit()]
+    for place, files in sorted(places, key=lambda item: int(item[0].name)):
+        for match in filter(None, map(_MEDIA.match, files)):
+            media = place / match.string
+            stem = media.stem
+            try:
+                about = _xml(place / f"{stem}.xml")
+                session = _xml(place / "session.xml")
+                coding = _xml(place / f"{stem}-oao_aucs.xml")
+            except ElementTree.ParseError as error:
+                left_out.append((str(media), f"damaged XML ({error})"))
+                continue
+            yield Session(
+                media,
+                match["person"].upper(),
+                _side(session),
+                _emotion(about),
+                _apex(coding),
+                coding is not None,
+            )
+
+
+def _xml(path: Path) -> ElementTree.Element | None:
+    return ElementTree.parse(path).getroot() if path.is_file() else None
+
+
+def _side(session: ElementTree.Element | None) -> str:
+    """The side filmed; frontal where nothing is said of it."""
+    track = session.find(".//track[@view]") if session is not None else None
+    code = track.get("view", "0") if track is not None else "0"
+    return SIDES[int(code)] if code in ("0", "1", "2") else SIDES[0]
+
+
+def _emotion(about: ElementTree.Element | None) -> int:
+    """Index of the emotion, by the tag's name, not by its place; -1 for other codes and where there is none."""
+    for tag in about.iter("Metatag") if about is not None else ():
+        if tag.get("Name") == "Emotion":
+            code = tag.get("Value", "").strip()
+            known = code.isdigit() and 1 <= int(code) <= len(CODES)
+            return expression_index(CODES[int(code) - 1]) if known else UNKNOWN_EXPRESSION
+    return UNKNOWN_EXPRESSION
+
+
+def _apex(coding: ElementTree.Element | None) -> tuple[int, int] | None:
+    """Frames (first, end), from 0, in which all coded AUs are at their apex, else the AU that is so longest.
+
+    An AU's apex runs from its first marker of type 2 to its first of type 3; one without both does not count.
+    """
+    spans = []
+    for unit in coding.iter("ActionUnit") if coding is not None else ():
+        first: dict[str, int] = {}
+        for marker in unit.iter("Marker"):
+            kind, frame = marker.get("Type", "").strip(), marker.get("Frame", "").strip()
+            if frame.isdigit():
+                first.setdefault(kind, int(frame) - 1)
+        if "2" in first and first.get("3", -1) > first["2"]:
+            spans.append((first["2"], first["3"]))
+    if not spans:
+        return None
+    start, end = max(start for start, _ in spans), min(end for _, end in spans)
+    return (start, end) if start < end else max(spans, key=lambda span: span[1] - span[0])

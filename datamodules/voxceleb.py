@@ -1,0 +1,264 @@
+"""VoxCeleb1: faces of people who are interviewed.
+
+Data sheet
+    What        1,251 people, 22,496 videos. Three things go by this name, and each is read: frames at one a second
+                (``unzippedFaces``), frames about every quarter of a second (``unzippedIntervalFaces``, 5,078,961
+                of them), and clips by id (the official release of sound and face tracks, and what is cut by it).
+    Layout      ``unzippedFaces/A.J._Buckley/1.6/<video>/0001300.jpg``;
+                ``unzippedIntervalFaces/data/A.J._Buckley/1.6/<video>/<track>/<frame>.jpg``;
+                ``id10001/<video>/00001.mp4``, with the track's text in ``txt`` or beside it; or, as FOMM and its
+                followers cut them, ``train/id10001#<video>#<start>#<end>.mp4`` (or a folder of pictures of that
+                name). ``1.6`` is how much the face's box was enlarged. Crops are of all sizes, not always square.
+    Labels      people by name or by id. No AUs: OpenFace (FeatureExtraction -fdir, or -f for a clip) gives them.
+    Tracks      frames of one track show one shot. At one frame a second there are no tracks: a gap begins another.
+    Split       ICface: 75 % of the people to train on; of the others a fifth for validation. Or, with
+                ``data.split=official``, by ``vox1_meta.csv`` (which is separated by tabs, and whose names may end with
+                a dot that no folder has), or by the clips' ``train`` and ``test`` folders. ``iden_split.txt`` has
+                everybody in all parts.
+    Defects     id10282 and id10306 are in both folders of the clips: only their training clips are used.
+    Licence     research; the lists are CC BY 4.0.
+    Access      University of Oxford, Visual Geometry Group: https://www.robots.ox.ac.uk/~vgg/data/voxceleb/
+    Cite        Nagrani, Chung, Zisserman, "VoxCeleb: a large-scale speaker identification dataset", 2017.
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from datamodules.base import DataConfig, FaceDataModule
+from datamodules.discovery import generated_by, not_here, walk
+from datamodules.preparation.pictures import UnreadablePicture, count_frames, is_picture
+from datamodules.records import Found, Records
+from datamodules.rows import Rows, Tables
+from datamodules.splits import Split, by_part, by_person, draw_people
+from facegan.config import UserError, check
+from facegan.faces import UNKNOWN_EXPRESSION
+
+ACCESS = (
+    "VoxCeleb's lists and tracks are given for research by the Visual Geometry Group, University of Oxford: "
+    "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/"
+)
+KINDS = ("dense", "1fps", "clips")
+_VIDEO = r"[A-Za-z0-9_-]{11}"
+_FRAMES = re.compile(rf"(?:^|/)(?P<person>[^/]+)/1\.6/(?P<video>{_VIDEO})(?:/(?P<track>\d+))?$")
+_CLIPS = re.compile(rf"(?:^|/)(?P<person>id1\d{{4}})/(?P<video>{_VIDEO})$")
+_CUT = re.compile(rf"^(?P<person>id1\d{{4}})#(?P<video>{_VIDEO})#(?P<start>\d+)#(?P<end>\d+)(?:\.mp4)?$")
+_SECOND = 25  # frames; the pictures at one a second are numbered by the frames of the video
+
+
+@dataclass
+class VoxCelebConfig(DataConfig):
+    """Pairs of frames of one track; 75 % of the people to train on (ICface 3.2, 4)."""
+
+    name: str = "voxceleb"
+    needs_au: bool = False
+    pairing: str = "same_track"
+    frames: str = "auto"  # dense | 1fps | clips | auto: the first of these that is there
+    step: int = 6  # of clips: every sixth frame, as in the dense pictures
+    min_frames: int = 2  # shorter tracks hold no pair
+    split: str = "people"  # people | official
+    train_share: float = 0.75  # of the people; ICface 4
+    val_share: float = 0.05  # of the people; ICface: "the rest for validation and testing"
+
+    def __post_init__(self) -> None:
+        check("data.frames", self.frames, ("auto", *KINDS))
+        check("data.split", self.split, ("people", "official"))
+        check("data.step", self.step, at_least=1)
+        check("data.min_frames", self.min_frames, at_least=1)
+        if not 0 < self.train_share <= 1 - self.val_share <= 1:
+            raise UserError(
+                f"data.train_share={self.train_share} and data.val_share={self.val_share}: write shares of the "
+                "people, above 0 and together at most 1"
+            )
+
+
+class Track(NamedTuple):
+    """Pictures, or one clip, of one shot; ``first`` is the place of its first picture in its folder."""
+
+    kind: str
+    person: str
+    name: str
+    folder: Path
+    files: list[str]
+    first: int = 0
+    part: str = ""
+
+
+class VoxCeleb(FaceDataModule):
+    """VoxCeleb1; see the module's data sheet."""
+
+    config: VoxCelebConfig
+    raw_options = ("min_confidence", "frames", "step", "min_frames")
+
+    def find(self) -> Found:
+        """All frames of the chosen kind, by person and track.
+
+        Raises:
+            UserError: the root is missing, or holds no frames of that kind.
+        """
+        config, root = self.config, self.roots()[0]
+        tracks, meta = _look_through(root)
+        there = [kind for kind in KINDS if any(track.kind == kind for track in tracks)]
+        if not there:
+            example = "A.J._Buckley/1.6/<video>/0001300.jpg or id10001/<video>/00001.mp4"
+            raise UserError(not_here("VoxCeleb", "voxceleb", root, example, ACCESS))
+        kind = there[0] if config.frames == "auto" else config.frames
+        if kind not in there:
+            raise UserError(
+                f"{root.absolute()} holds no frames of data.frames={kind}; it has " + ", ".join(there)
+            )
+        tracks = sorted((track for track in tracks if track.kind == kind), key=lambda t: (t.person, t.name))
+        parts = _parts(meta)
+        trained = {track.person for track in tracks if track.part == "train"}
+        both = trained & {track.person for track in tracks if track.part == "test"}
+        notes = [f"{name} is in both partitions: only the training clips are used" for name in sorted(both)]
+        left_out: list[tuple[str, str]] = []
+        tables: list[Records] = []
+        for person, group in groupby(tracks, lambda track: track.person):
+            # One table a person: five million rows must not be as many Python objects at once.
+            rows = Rows(str(root.absolute()))
+            for track in group:
+                part = track.part or parts.get(person, "")
+                part = "" if part == "test" and person in both else part
+                self._add(rows, track, part, root, left_out)
+            if rows.paths:
+                tables.append(rows.records())
+        if not tables:
+            raise UserError(
+                f"no track below {root.absolute()} has data.min_frames={config.min_frames} frames"
+            )
+        return Found(Records.concatenate(tables), left_out, notes, generated_by(root))
+
+    def _add(self, rows: Rows, track: Track, part: str, root: Path, left_out: list[tuple[str, str]]) -> None:
+        config, clip = self.config, not is_picture(Path(track.files[0]))
+        path = track.folder / track.files[0]
+        try:
+            frames = _length(path, root) if clip else len(track.files)
+        except UnreadablePicture as error:
+            left_out.append((str(path), str(error)))
+            return
+        places = range(0, frames, config.step) if clip else range(frames)
+        if len(places) < config.min_frames:
+            left_out.append((str(track.folder / track.name.split("/")[-1]), "too few frames"))
+            return
+        tables = Tables(root, track.folder, config.min_confidence, left_out)
+        table = tables.of_file(path) if clip else tables.of_folder()
+        for k in places:
+            file = (path if clip else track.folder / track.files[k]).relative_to(root)
+            rows.add(file, track.first + k, track.person, track.name, UNKNOWN_EXPRESSION, part)
+            rows.label(table, track.first + k)
+
+    def split(self, records: Records) -> Split:
+        """By person: drawn at random, or as the authors' lists say."""
+        config = self.config
+        if config.split == "official":
+            split = by_part(records)
+            if not len(split.test) or not len(split.train):
+                raise UserError(
+                    "data.split=official needs vox1_meta.csv below the root, or clips in train and test; add it "
+                    "and prepare again (delete the store), or set data.split=people"
+                )
+            return split
+        people = records.people()
+        val = round(config.val_share * len(people))
+        test = len(people) - val - max(1, round(config.train_share * len(people)))
+        return by_person(
+            records, np.arange(len(records)), draw_people(people, val, max(test, 0), config.seed)
+        )
+
+
+def _look_through(root: Path) -> tuple[list[Track], Path | None]:
+    """All tracks of all kinds, and the authors' list of people."""
+    tracks: list[Track] = []
+    meta = None
+    for place, folders, files in walk(root):
+        if "vox1_meta.csv" in files:
+            meta = meta or place / "vox1_meta.csv"
+        below = place.relative_to(root).as_posix()
+        if match := _FRAMES.search(below):
+            tracks.extend(_of_frames(match, place, [file for file in files if is_picture(Path(file))]))
+        elif match := _CLIPS.search(below):
+            for file in files:
+                if file.lower().endswith(".mp4"):
+                    name = f"{match['person']}/{match['video']}/{file[:-4]}"
+                    tracks.append(Track("clips", match["person"], name, place, [file]))
+        else:
+            tracks.extend(_of_cuts(place, folders, files))
+    return tracks, meta
+
+
+def _of_frames(match: re.Match[str], place: Path, files: list[str]) -> Iterator[Track]:
+    """The tracks of a folder of pictures: itself, or at one a second each run without a gap."""
+    person, video = match["person"], f"{match['person']}/{match['video']}"
+    numbered = sorted(
+        (int(file.rpartition(".")[0]), file) for file in files if file.rpartition(".")[0].isdigit()
+    )
+    names = [file for _, file in numbered]
+    if not names:
+        return
+    if match["track"]:
+        yield Track("dense", person, f"{video}/{match['track']}", place, names)
+        return
+    gaps = np.flatnonzero(np.diff([number for number, _ in numbered]) > _SECOND) + 1
+    cuts = [0, *gaps.tolist(), len(names)]
+    for k, (start, end) in enumerate(pairwise(cuts)):
+        yield Track("1fps", person, f"{video}/{k + 1}", place, names[start:end], start)
+
+
+def _of_cuts(place: Path, folders: list[str], files: list[str]) -> Iterator[Track]:
+    """Clips, or folders of pictures, whose name says person, video, start and end."""
+    part = place.name if place.name in ("train", "test") else ""
+    for name in [*folders, *files]:
+        match = _CUT.match(name)
+        if not match:
+            continue
+        sequence = f"{match['person']}/{match['video']}/{match['start']}"
+        if name in files:
+            yield Track("clips", match["person"], sequence, place, [name], part=part)
+        else:
+            pictures = sorted(path.name for path in (place / name).iterdir() if is_picture(path))
+            if pictures:
+                yield Track("clips", match["person"], sequence, place / name, pictures, part=part)
+
+
+def _length(clip: Path, root: Path) -> int:
+    """Frames of a clip: by its track's text where that is at hand, else counted in the clip."""
+    below = clip.with_suffix(".txt")
+    parts = below.relative_to(root).parts
+    trees = [root.joinpath(*parts[:-4], "txt", *parts[-3:])] if len(parts) >= 3 else []
+    for text in (below, *trees):
+        if text.is_file():
+            return len(read_track(text))
+    return count_frames(clip)
+
+
+def read_track(path: Path) -> np.ndarray:
+    """Rows (N, 5) of a track's text: frame at 25 a second, and x, y, width, height of the face's box.
+
+    Boxes are pixels of the video at 360 lines. Before the table stand lines of the form ``Identity : id10001``;
+    the table's names end with a blank.
+    """
+    lines = [line.split() for line in path.read_text().splitlines()]
+    start = next((k + 1 for k, words in enumerate(lines) if words[:1] == ["FRAME"]), len(lines))
+    rows = [words for words in lines[start:] if len(words) == 5]
+    return np.array(rows, np.float64).reshape(-1, 5)
+
+
+def _parts(meta: Path | None) -> dict[str, str]:
+    """Part by person, under the id and under the name as folders have it (without a dot at the end)."""
+    parts: dict[str, str] = {}
+    if meta is None:
+        return parts
+    with meta.open(newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            values = {key.strip(): value.strip() for key, value in row.items() if key and value}
+            part = {"dev": "train", "test": "test"}.get(values.get("Set", ""), "")
+            parts[values.get("VoxCeleb1 ID", "")] = part
+            parts[values.get("VGGFace1 ID", "").rstrip(".")] = part
+    return parts
