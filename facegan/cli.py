@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from datamodules.generated.request import LAYOUTS
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--size", type=int, help="side of a picture (folder)")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--workers", type=int, help="processes; as many as there are cores if not given")
+    sub.add_argument("--defects", action="store_true", help="with the traps of the real data set")
     sub.add_argument(
         "--sheet", metavar="PNG", help="draw a contact sheet instead: people, expressions, AUs 0 to 5"
     )
@@ -140,22 +142,8 @@ def _generate(args: argparse.Namespace) -> None:
         return
     if not args.root:
         raise UserError("generate needs --root DIR (where to write) or --sheet PNG (a look at the faces)")
-    given = {
-        key: value
-        for key in (
-            "layout",
-            "root",
-            "people",
-            "first_person",
-            "pictures",
-            "head",
-            "aus",
-            "size",
-            "seed",
-            "workers",
-        )
-        if (value := getattr(args, key)) is not None
-    }
+    keys = [option.name for option in fields(GenerateConfig)]
+    given = {key: value for key in keys if (value := getattr(args, key)) is not None}
     print(generate(GenerateConfig(**given)))
 
 

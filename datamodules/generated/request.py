@@ -9,7 +9,7 @@ from typing import Any
 from facegan.config import UserError, check
 
 MARK = "GENERATED.json"
-LAYOUTS = ("folder", "rafd", "oulu_casia", "bu4dfe")
+LAYOUTS = ("folder", "rafd", "oulu_casia", "bu4dfe", "mmi", "voxceleb", "celeba")
 
 
 @dataclass
@@ -25,12 +25,17 @@ class GenerateConfig:
     aus: str = "mixed"  # mixed | prototypes | independent (folder)
     size: int = 160  # pixels of a picture's side (folder)
     seed: int = 0
+    defects: bool = False  # with the traps of the real data set (not folder and rafd, which have none)
     workers: int | None = None  # processes; None: one a core
 
     def __post_init__(self) -> None:
         check("generate.layout", self.layout, LAYOUTS)
         check("generate.head", self.head, ("procedural", "ict"))
         check("generate.aus", self.aus, ("mixed", "prototypes", "independent"))
+        if self.defects and self.layout in ("folder", "rafd"):
+            raise UserError(
+                f"generate: the layout {self.layout} has no defects to write; leave --defects out"
+            )
         check("generate.pictures", self.pictures, at_least=1)
         check("generate.size", self.size, at_least=32)
         if self.people is not None:
@@ -53,23 +58,31 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
     Raises:
         UserError: the folder holds another set, or something that is not generated.
     """
+    # here, not above: the writers are slow to import, and most runs find their faces written
+    from datamodules.generated.clips import write_mmi, write_voxceleb
+    from datamodules.generated.portraits import write_celeba
     from datamodules.generated.sequences import write_bu4dfe, write_oulu_casia
     from datamodules.generated.writers import write_folder, write_rafd
 
     root = Path(config.root)
     _check_root(root, config)
-    common: dict[str, Any] = {
+    options: dict[str, Any] = {
         "head": config.head, "first_person": config.first_person, "seed": config.seed, "workers": config.workers,
         "progress": progress,
     }  # fmt: skip
+    if config.people is not None:
+        options["people"] = config.people
+    if config.defects:
+        options["defects"] = True
     if config.layout == "folder":
-        write_folder(root, config.people or 100, config.pictures, size=config.size, aus=config.aus, **common)
-    elif config.layout == "rafd":
-        write_rafd(root, config.people or 67, **common)
-    elif config.layout == "oulu_casia":
-        write_oulu_casia(root, config.people or 80, **common)
+        options = {"people": 100, "size": config.size, "aus": config.aus} | options
+        write_folder(root, pictures_per_person=config.pictures, **options)
     else:
-        write_bu4dfe(root, config.people or 101, **common)
+        write = {
+            "rafd": write_rafd, "oulu_casia": write_oulu_casia, "bu4dfe": write_bu4dfe, "mmi": write_mmi,
+            "voxceleb": write_voxceleb, "celeba": write_celeba,
+        }[config.layout]  # fmt: skip
+        write(root, **options)
     mark = json.loads((root / MARK).read_text())
     (root / MARK).write_text(json.dumps(mark | {"asked": config.asked}, indent=1) + "\n")
     return f"{root}: generated faces (head {config.head})"
@@ -87,11 +100,13 @@ def wait_until_generated(config: GenerateConfig) -> None:
         time.sleep(0.2)
 
 
-def _asked(root: Path) -> object:
+def _asked(root: Path) -> dict[str, object] | None:
     try:
-        return json.loads((root / MARK).read_text()).get("asked")
+        asked = json.loads((root / MARK).read_text()).get("asked")
     except (OSError, json.JSONDecodeError):
         return None
+    # a set that was written before there was an option has its default
+    return None if asked is None else GenerateConfig().asked | asked
 
 
 def _check_root(root: Path, config: GenerateConfig) -> None:

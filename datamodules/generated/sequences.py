@@ -112,14 +112,15 @@ def film(
         yield render(body, shot, size)
 
 
-def _write_csv(folder: Path, pictures: Sequence[Picture]) -> None:
+def write_csv(folder: Path, pictures: Sequence[Picture]) -> None:
     """What FeatureExtraction -fdir says of a sequence's folder, in ``processed`` beside it."""
     table = folder.parent / "processed" / f"{folder.name}.csv"
     table.parent.mkdir(exist_ok=True)
     table.write_text(sequence_csv(pictures, frames_per_second=25.0))
 
 
-def _check_people(title: str, most: int, people: int) -> None:
+def check_people(title: str, most: int, people: int) -> None:
+    """Refuse more people than a data set has."""
     if people > most:
         raise UserError(
             f"{title} has {most} people, not {people}; for more: facegan generate folder --people N"
@@ -150,7 +151,7 @@ def _write_oulu_person(root: Path, seed: int, number: int, options: OuluOptions)
                     grey = picture.image.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)
                     name = f"{prefix if k == 0 else ''}{k:03d}.jpeg"
                     save_picture(folder / name, grey if camera == "NI" else picture.image)
-                _write_csv(folder, pictures)
+                write_csv(folder, pictures)
 
 
 def write_oulu_casia(
@@ -177,7 +178,7 @@ def write_oulu_casia(
         UserError: more people than the data set has, or an unknown option.
     """
     chosen = choose_options(OuluOptions, head=head, seed=seed, **options)
-    _check_people("Oulu-CASIA", 80, people)
+    check_people("Oulu-CASIA", 80, people)
     root = Path(root)
     jobs = [(root, first_person + k, k + 1, chosen) for k in range(people)]
     spread(_write_oulu_person, jobs, head, workers, progress)
@@ -203,7 +204,7 @@ def _write_bu4dfe_person(root: Path, seed: int, name: str, options: BU4DFEOption
         for k, picture in enumerate(pictures):
             save_picture(folder / f"{k:03d}.jpg", picture.image)
             (folder / f"{k:03d}.wrl").write_text(_mesh(picture))
-        _write_csv(folder, pictures)
+        write_csv(folder, pictures)
 
 
 def _mesh(picture: Picture) -> str:
@@ -241,7 +242,7 @@ def write_bu4dfe(
         UserError: more people than the data set has, or an unknown option.
     """
     chosen = choose_options(BU4DFEOptions, head=head, seed=seed, **options)
-    _check_people("BU-4DFE", 101, people)
+    check_people("BU-4DFE", 101, people)
     root = Path(root)
     men = min(43, people // 2)
     names = [f"F{k:03d}" for k in range(1, people - men + 1)] + [f"M{k:03d}" for k in range(1, men + 1)]

@@ -298,7 +298,7 @@ Options = TypeVar("Options")
 Result = TypeVar("Result")
 
 
-def choose_options(kind: type[Options], **values: Any) -> Options:
+def choose_options(kind: type[Options], /, **values: Any) -> Options:
     """The dataclass of a writer's options; an unknown one is the user's mistake."""
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for name in values:

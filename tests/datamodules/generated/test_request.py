@@ -1,0 +1,24 @@
+import json
+
+import pytest
+
+from datamodules.generated.request import MARK, GenerateConfig, ensure_generated, generate
+from facegan.config import UserError
+
+
+def test_a_set_that_was_written_before_there_was_an_option_is_still_the_same(tmp_path):
+    config = GenerateConfig(root=str(tmp_path), people=1, pictures=1, size=64, workers=1)
+    generate(config, progress=False)
+    mark = json.loads((tmp_path / MARK).read_text())
+    del mark["asked"]["defects"]
+    (tmp_path / MARK).write_text(json.dumps(mark))
+    before = (tmp_path / "p000000" / "000001.jpg").stat().st_mtime_ns
+    ensure_generated(config, progress=False)
+    assert (tmp_path / "p000000" / "000001.jpg").stat().st_mtime_ns == before
+
+
+def test_defects_only_where_there_are_some(tmp_path):
+    with pytest.raises(UserError, match="the layout rafd has no defects"):
+        GenerateConfig(layout="rafd", root=str(tmp_path), defects=True)
+    generate(GenerateConfig("bu4dfe", str(tmp_path), people=1, defects=True, workers=1), progress=False)
+    assert (tmp_path / "BU_WrlViewer_V2").is_dir()
