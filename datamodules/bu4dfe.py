@@ -19,6 +19,7 @@ Data sheet
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,12 +75,15 @@ class BU4DFE(FaceDataModule):
         people = _people(root)
         rows = Rows(str(root.absolute()))
         left_out: list[tuple[str, str]] = []
+        codes = {"sequences": Counter[str](), "frames": Counter[str]()}
         unused = set(config.exclude)
         for person in people:
             for emotion in EMOTIONS:
                 folder, sequence = person / emotion, f"{person.name}/{emotion}"
                 unused.discard(sequence)
                 frames = _frames(folder)
+                codes["sequences"][emotion] += bool(frames)
+                codes["frames"][emotion] += len(frames)
                 if sequence in config.exclude:
                     left_out.append((str(folder), "in data.exclude"))
                 elif not folder.is_dir():
@@ -98,7 +102,7 @@ class BU4DFE(FaceDataModule):
                 f"data.exclude names {', '.join(sorted(unused))}: write person/expression, as in F012/Angry, with "
                 f"an expression of {', '.join(EMOTIONS)}, and a person that is there"
             )
-        return Found(rows.records(), left_out, [], generated_by(root))
+        return Found(rows.records(), left_out, [], codes, generated_by(root))
 
     def _chosen(self, emotion: str, frames: int) -> list[tuple[int, int]]:
         """(frame, expression) of one sequence; no frame is both neutral and not."""

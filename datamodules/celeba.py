@@ -21,6 +21,7 @@ Data sheet
 
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +93,7 @@ class CelebA(FaceDataModule):
                 f"{root.absolute()}; add it, or leave data.frontal out"
             )
         rows = Rows(str(root.absolute()))
+        codes = {"part": Counter(_part(number, parts) or "none" for number in pictures)}
         table = Tables(folder, folder, config.min_confidence, left_out)
         turned = 0
         for number, path in sorted(pictures.items()):
@@ -111,7 +113,7 @@ class CelebA(FaceDataModule):
             )
         if not rows.paths:
             raise UserError(f"none of {len(pictures):,} pictures in {folder} is left.\n" + "\n".join(notes))
-        return Found(rows.records(), left_out, notes, generated_by(root))
+        return Found(rows.records(), left_out, notes, codes, generated_by(root))
 
     def split(self, records: Records) -> Split:
         """The official partition; pictures that its list does not name are not used."""

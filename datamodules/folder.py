@@ -71,7 +71,7 @@ class Folder(FaceDataModule):
             Records.concatenate([part.records for part in parts]),
             [item for part in parts for item in part.left_out],
             [note for part in parts for note in part.notes],
-            " + ".join(heads) if heads != [PHOTOGRAPHS] else None,
+            generated=" + ".join(heads) if heads != [PHOTOGRAPHS] else None,
         )
 
     def split(self, records: Records) -> Split:
@@ -158,7 +158,7 @@ def find_folder(root: Path, min_confidence: float) -> Found:
             f"{root.absolute()} holds no picture (.jpg, .png, .bmp, .webp, .tif) and no video (.mp4, .avi); "
             "set data.root to a folder that does"
         )
-    return Found(rows.records(), left_out, notes, generated_by(base))
+    return Found(rows.records(), left_out, notes, generated=generated_by(base))
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:

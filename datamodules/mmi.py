@@ -22,6 +22,7 @@ Data sheet
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +85,7 @@ class Session:
     media: Path
     person: str
     side: str
+    code: str  # of the emotion, as the file has it; "none"
     expression: int
     apex: tuple[int, int] | None
     coded: bool
@@ -107,6 +109,11 @@ class MMI(FaceDataModule):
         sessions = list(_sessions(root, left_out))
         if not sessions:
             raise UserError(not_here("MMI", "mmi", root, "Sessions/2/S001-002.avi with S001-002.xml", ACCESS))
+        codes = {
+            "emotion": Counter(session.code for session in sessions),
+            "view": Counter(session.side for session in sessions),
+            "AUs coded": Counter("yes" if session.coded else "no" for session in sessions),
+        }
         for session in sessions:
             if session.side not in config.sides:
                 left_out.append((str(session.media), f"{session.side} view"))
@@ -123,7 +130,7 @@ class MMI(FaceDataModule):
                 f"data.sides={config.sides} and data.frames={config.frames}: "
                 + "; ".join(sorted({reason for _, reason in left_out}))
             )
-        return Found(rows.records(), left_out, [], generated_by(root))
+        return Found(rows.records(), left_out, [], codes, generated_by(root))
 
     def _add(self, rows: Rows, session: Session, root: Path, left_out: list[tuple[str, str]]) -> None:
         path, folder = session.media.relative_to(root), session.media.parent
@@ -186,11 +193,13 @@ def _sessions(root: Path, left_out: list[tuple[str, str]]) -> Iterator[Session]:
             except ElementTree.ParseError as error:
                 left_out.append((str(media), f"damaged XML ({error})"))
                 continue
+            code = _emotion(about)
             yield Session(
                 media,
                 match["person"].upper(),
                 _side(session),
-                _emotion(about),
+                code,
+                _expression(code),
                 _apex(coding),
                 coding is not None,
             )
@@ -207,14 +216,18 @@ def _side(session: ElementTree.Element | None) -> str:
     return SIDES[int(code)] if code in ("0", "1", "2") else SIDES[0]
 
 
-def _emotion(about: ElementTree.Element | None) -> int:
-    """Index of the emotion, by the tag's name, not by its place; -1 for other codes and where there is none."""
+def _emotion(about: ElementTree.Element | None) -> str:
+    """The emotion's code, by the tag's name, not by its place."""
     for tag in about.iter("Metatag") if about is not None else ():
         if tag.get("Name") == "Emotion":
-            code = tag.get("Value", "").strip()
-            known = code.isdigit() and 1 <= int(code) <= len(CODES)
-            return expression_index(CODES[int(code) - 1]) if known else UNKNOWN_EXPRESSION
-    return UNKNOWN_EXPRESSION
+            return tag.get("Value", "").strip()
+    return "none"
+
+
+def _expression(code: str) -> int:
+    """Index of the emotion; -1 for codes that are none of the six."""
+    known = code.isdigit() and 1 <= int(code) <= len(CODES)
+    return expression_index(CODES[int(code) - 1]) if known else UNKNOWN_EXPRESSION
 
 
 def _apex(coding: ElementTree.Element | None) -> tuple[int, int] | None:

@@ -18,6 +18,7 @@ Data sheet
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +101,7 @@ class OuluCASIA(FaceDataModule):
         rows = Rows(str(root.absolute()))
         left_out: list[tuple[str, str]] = []
         prefixed = 0
+        codes = {"sequences": Counter[str](), "frames": Counter[str]()}
         for person in sorted(
             folder for folder in (level / config.light).iterdir() if _PERSON.match(folder.name)
         ):
@@ -110,6 +112,8 @@ class OuluCASIA(FaceDataModule):
                 if not frames:
                     left_out.append((str(folder), "no frames" if folder.is_dir() else "missing sequence"))
                     continue
+                codes["sequences"][emotion] += 1
+                codes["frames"][emotion] += len(frames)
                 table = Tables(person, folder, config.min_confidence, left_out).of_folder()
                 for k, expression in self._chosen(emotion, len(frames)):
                     path = frames[k].relative_to(root)
@@ -124,7 +128,7 @@ class OuluCASIA(FaceDataModule):
             if prefixed
             else []
         )
-        return Found(rows.records(), left_out, notes, generated_by(root))
+        return Found(rows.records(), left_out, notes, codes, generated_by(root))
 
     def _chosen(self, emotion: str, frames: int) -> list[tuple[int, int]]:
         """(frame, expression) of one sequence: neutral frames first, then the peak; no frame is both."""

@@ -17,6 +17,7 @@ Data sheet
 
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,8 @@ class RaFD(FaceDataModule):
         if config.au_root:
             tables = _look_through(Path(config.au_root))[1] | tables
         rows: list[dict[str, Any]] = []
+        about = ("camera", "group", "sex", "emotion", "gaze")
+        codes = {name: Counter(match[name] for match in pictures.values()) for name in about}
         for path, match in sorted(pictures.items()):
             row = match.groupdict() | {"path": path, "camera": int(match["camera"])}
             row["expression"] = expression_index(match["emotion"])
@@ -107,7 +110,7 @@ class RaFD(FaceDataModule):
                 **labels,
             }
         )
-        return Found(records, left_out, notes, generated_by(root))
+        return Found(records, left_out, notes, codes, generated_by(root))
 
     def split(self, records: Records) -> Split:
         """By person; the test people hold at least one of each group, sexes apart for adults."""

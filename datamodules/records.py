@@ -210,12 +210,14 @@ class Records:
 class Found:
     """What a data module found in the raw data, and what it left out.
 
-    ``left_out`` holds (path, reason); ``notes`` are sentences for the user.
+    ``left_out`` holds (path, reason); ``notes`` are sentences for the user; ``codes`` counts the data set's own
+    words, by what they are about, in all that was found, whatever the options choose of it.
     """
 
     records: Records
     left_out: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    codes: dict[str, Counter[str]] = field(default_factory=dict)
     generated: str | None = None  # name of the head, where there are generated faces
 
     def summary(self) -> str:

@@ -23,6 +23,7 @@ Data sheet
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -113,6 +114,10 @@ class VoxCeleb(FaceDataModule):
             raise UserError(
                 f"{root.absolute()} holds no frames of data.frames={kind}; it has " + ", ".join(there)
             )
+        codes = {
+            "tracks": Counter(track.kind for track in tracks),
+            "part": Counter(track.part or "none" for track in tracks),
+        }
         tracks = sorted((track for track in tracks if track.kind == kind), key=lambda t: (t.person, t.name))
         parts = _parts(meta)
         trained = {track.person for track in tracks if track.part == "train"}
@@ -133,7 +138,7 @@ class VoxCeleb(FaceDataModule):
             raise UserError(
                 f"no track below {root.absolute()} has data.min_frames={config.min_frames} frames"
             )
-        return Found(Records.concatenate(tables), left_out, notes, generated_by(root))
+        return Found(Records.concatenate(tables), left_out, notes, codes, generated_by(root))
 
     def _add(self, rows: Rows, track: Track, part: str, root: Path, left_out: list[tuple[str, str]]) -> None:
         config, clip = self.config, not is_picture(Path(track.files[0]))

@@ -62,6 +62,18 @@ def _parser() -> argparse.ArgumentParser:
         "--sheet", metavar="PNG", help="draw a contact sheet instead: people, expressions, AUs 0 to 5"
     )
 
+    sub = verb("data", _data, "What a folder of raw data holds: a table, and a sheet of samples.")
+    sub.add_argument(
+        "dataset", help="a data set's name: rafd, oulu_casia, bu4dfe, mmi, voxceleb, celeba, folder"
+    )
+    sub.add_argument("overrides", nargs="*", metavar="data.key=value", help="any config key of the data")
+    sub.add_argument("--root", help="folder of the raw data")
+    sub.add_argument("--sheet", metavar="PNG", help="where the sheet goes; else ./<dataset>_sheet.png")
+    sub.add_argument("--samples", type=int, default=24, help="pictures in the sheet")
+    sub.add_argument(
+        "--splits", metavar="CSV", help="write who is trained and tested on: path, frame, identity, part"
+    )
+
     for name, call, text in (
         ("prepare", _prepare, "Raw pictures to prepared faces."),
         ("train", _train, "Train an experiment."),
@@ -145,6 +157,42 @@ def _generate(args: argparse.Namespace) -> None:
     keys = [option.name for option in fields(GenerateConfig)]
     given = {key: value for key in keys if (value := getattr(args, key)) is not None}
     print(generate(GenerateConfig(**given)))
+
+
+def _data(args: argparse.Namespace) -> None:
+    import csv
+
+    import numpy as np
+
+    from datamodules import inspection
+    from datamodules.all import DATAMODULES
+    from datamodules.generated.writers import save_picture
+    from datamodules.splits import Split
+    from facegan.experiment import load_data_config
+
+    if args.dataset not in DATAMODULES:
+        raise UserError(f"data {args.dataset}: choose one of {', '.join(DATAMODULES)}")
+    overrides = list(args.overrides) + ([f"data.root={args.root}"] if args.root else [])
+    data = DATAMODULES[args.dataset][1](load_data_config(args.dataset, overrides))
+    found = data.find()
+    try:
+        split = data.split(found.records)
+    except UserError as error:
+        # a part of a data set is worth a look, too
+        print(f"{error}\n")
+        none = np.zeros(0, np.int64)
+        split = Split(none, none, none)
+    print(inspection.table(found, split))
+    path = Path(args.sheet or f"{args.dataset}_sheet.png")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_picture(path, inspection.sheet(found.records, data.config.landmarks, args.samples))
+    print(f"sheet: {path}")
+    if args.splits:
+        with open(args.splits, "w", newline="") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(("path", "frame", "identity", "part"))
+            rows.writerows(split.table(found.records))
+        print(f"splits: {args.splits}")
 
 
 def _prepare(args: argparse.Namespace) -> None:

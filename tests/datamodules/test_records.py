@@ -89,7 +89,9 @@ def test_expressions_in_all_their_spellings():
 
 
 def test_summary_counts_and_gives_reasons():
-    found = Found(table(), [("a", "no face"), ("b", "no face"), ("c", "cut")], ["a note"], "procedural")
+    found = Found(
+        table(), [("a", "no face"), ("b", "no face"), ("c", "cut")], ["a note"], generated="procedural"
+    )
     text = found.summary()
     for part in (
         "6 pictures of 3 people",
