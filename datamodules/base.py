@@ -9,7 +9,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from datamodules.records import Found, Records
 from datamodules.sampling import EpochBatchSampler, InOrderBatchSampler
 from datamodules.splits import Split, sample
 from datamodules.store import Store, read_meta
+from datamodules.transforms import Crops
 from facegan.config import PrepareConfig, UserError, data_home
 
 PHOTOGRAPHS = "photographs"  # in ``generated``, where a root of them stands beside generated faces
@@ -42,6 +43,12 @@ class DataConfig(PrepareConfig):
     seed: int = 0  # of the split and of all draws
     pairing: str = "single"  # single | same_identity | cross_identity | same_track
     cross_probability: float = 0.5  # pairing=cross_identity: share of pairs of two people
+    crop: int | None = (
+        None  # side of the part that is used: one of five in training (TER-GAN 4.1), else the middle
+    )
+    rotate: list[float] = field(
+        default_factory=lambda: [0.0]
+    )  # degrees, one of which turns a training picture
     flip: float = 0.0  # probability of mirroring a picture; EGGAN: none
     jitter: float = 0.0  # strength of random brightness, contrast and saturation, 0 to 1; EGGAN: none
     needs_au: bool = True  # leave out pictures without AU intensities
@@ -148,16 +155,28 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         target_au = records.au[train[records.has_au[train]]]
         options: dict[str, Any] = {
             "pairing": self.config.pairing, "cross_probability": self.config.cross_probability,
-            "seed": self.config.seed,
+            "seed": self.config.seed, "crop": self._crop(),
         }  # fmt: skip
         self.train = FaceDataset(
             store, train, target_au, flip=self.config.flip, jitter=self.config.jitter, **options
         )
-        self.val = FaceDataset(store, val, target_au, **options)
-        self.test = FaceDataset(store, test, target_au, **options)
+        self.val = FaceDataset(store, val, target_au, training=False, **options)
+        self.test = FaceDataset(store, test, target_au, training=False, **options)
         self.val_seen = bool(np.isin(self.val.rows, self.train.rows).all())
         self.generated: str | None = store.meta["generated"]
         self.identities = self.train.identities
+
+    def _crop(self) -> Crops | None:
+        config = self.config
+        if config.crop is None and config.rotate == [0.0]:
+            return None
+        crop = config.crop or config.image_size
+        if not 8 <= crop <= config.image_size or not config.rotate:
+            raise UserError(
+                f"data.crop={config.crop}, data.rotate={config.rotate}: the crop is at most data.image_size="
+                f"{config.image_size} wide, and there is at least one angle, as in data.rotate=[-3,0,3]"
+            )
+        return Crops(config.image_size, crop, config.rotate)
 
     def _check(self, store: Store) -> None:
         """A store named by hand must be what the config asks for."""
@@ -167,6 +186,11 @@ class FaceDataModule(pl.LightningDataModule, ABC):
             if want != have:
                 raise UserError(f"the store {store.path} was prepared with data.{key}={have}, not {want}; "
                                 f"set data.{key}={have}, or drop data.store to prepare anew")  # fmt: skip
+
+    @property
+    def picture_size(self) -> int:
+        """Side of the pictures in a batch."""
+        return self.config.crop or self.config.image_size
 
     @property
     def n_identities(self) -> int:

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datamodules.draws import AUGMENT, FLIP, uniform
+from datamodules.draws import AUGMENT, CROP, FLIP, uniform
 from datamodules.pairing import partners, target_rows
 from datamodules.records import Records
 from datamodules.store import Store
-from datamodules.transforms import ColourJitter, mirror
+from datamodules.transforms import ColourJitter, Crops, mirror
 
 Batch = dict[str, Tensor]
 
@@ -26,9 +26,11 @@ class FaceDataset(Dataset[Batch]):
         target_au: AU rows (M, 17) that targets are drawn from (the training split's).
         pairing: "single", "same_identity", "cross_identity" or "same_track", see ``pairing.py``.
         cross_probability: for "cross_identity", the share of pairs of two different people.
+        crop: the part of each face that is used, see ``transforms.Crops``: one of five in training, else the middle.
         flip: probability of mirroring a picture.
         jitter: strength of random brightness, contrast and saturation, 0 to 1.
         seed: of all draws.
+        training: whether pictures are augmented.
 
     A batch holds, for B pictures of side S: ``image`` (B, 3, S, S) uint8, ``au`` (B, 17) 0..5 (NaN unknown),
     ``pose`` (B, 3) radians (NaN unknown), ``expression`` (B,) int64 (-1 unknown), ``identity`` (B,) int64
@@ -45,13 +47,17 @@ class FaceDataset(Dataset[Batch]):
         *,
         pairing: str = "single",
         cross_probability: float = 0.0,
+        crop: Crops | None = None,
         flip: float = 0.0,
         jitter: float = 0.0,
         seed: int = 0,
+        training: bool = True,
     ) -> None:
         self.store = store
         self.rows = rows.astype(np.int64)
         self.target_au = target_au
+        self.training = training
+        self.crop = crop
         self.flip = flip
         self._jitter = ColourJitter(jitter) if jitter > 0 else None
         self.seed = seed
@@ -104,6 +110,11 @@ class FaceDataset(Dataset[Batch]):
         rows = self.rows[index]
         images = self.store.images(rows)
         landmarks, pose = self.store.landmarks[rows], self.store.records.pose[rows]
+        if self.crop is not None and augment and self.training:
+            draws = uniform(self.seed, CROP, epoch, index)[:, :2]
+            images, landmarks, pose = self.crop.draw(images, landmarks, pose, draws)
+        elif self.crop is not None:
+            images, landmarks = self.crop.middle(images, landmarks)
         if augment and self.flip > 0:
             mirror(images, landmarks, pose, uniform(self.seed, FLIP, epoch, index)[:, 0] < self.flip)
         if augment and self._jitter is not None:

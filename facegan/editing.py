@@ -42,7 +42,8 @@ class FaceEditor:
     def __init__(self, module: Any, config: dict[str, Any], device: str | torch.device = "cpu") -> None:
         self.module = module.to(device).eval().requires_grad_(False)
         self.device = torch.device(device)
-        self.size: int = config["data"]["image_size"]
+        self._aligned: int = config["data"]["image_size"]
+        self.size: int = config["data"].get("crop") or self._aligned
         self.align: str = config["data"]["align"]
         # a new picture has no OpenFace CSV; dlib's landmarks of the eyes and the mouth give the same crop
         method = config["data"]["landmarks"]
@@ -71,7 +72,8 @@ class FaceEditor:
             raise UserError(
                 f"{path}: {error}; give a picture in which a face is seen from the front"
             ) from None
-        matrix = alignment_matrix(landmarks, self.size, self.align)
+        matrix = alignment_matrix(landmarks, self._aligned, self.align)
+        matrix[:, 2] -= (self._aligned - self.size) // 2  # the middle, as where nothing is drawn
         face = torch.from_numpy(crop(picture, matrix, self.size)).permute(2, 0, 1)
         return Face(picture, matrix, face.float() / 127.5 - 1)
 

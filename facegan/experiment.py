@@ -180,7 +180,7 @@ def train_judge(config: ExperimentConfig) -> None:
 def build_method(config: ExperimentConfig, data: FaceDataModule) -> Any:
     """The method's LightningModule for this data, with weights from ``init_from`` if given."""
     module = METHODS[config.method.name][1](
-        config.method, size=config.data.image_size, identities=data.n_identities,
+        config.method, size=data.picture_size, identities=data.n_identities,
         batch_size=config.data.batch_size, seed=config.seed,
     )  # fmt: skip
     if config.init_from:

@@ -168,3 +168,12 @@ def test_expressions_make_a_grid_with_verdicts_and_name_what_has_no_face(run, pe
     assert main(["edit", str(run.folder), "--expressions", "--image", str(blank), "--out", str(out)]) == 2
     assert main(["edit", str(run.folder), "--image", *faces, "--au", "AU12=3", "--out", str(out)]) == 2
     assert "--expressions" in capsys.readouterr().err
+
+
+def test_a_method_of_crops_is_given_the_middle_of_the_aligned_face(run, picture):
+    editor = editing.load(run)
+    config = {"data": {"image_size": 32, "crop": 24, "align": "similarity", "landmarks": "dlib"}}
+    whole, middle = editor.cut(picture), editing.FaceEditor(editor.module, config).cut(picture)
+    assert (
+        middle.image - whole.image[:, 4:28, 4:28]
+    ).abs().mean() < 0.01  # OpenCV rounds places to 1/32 pixel

@@ -7,6 +7,7 @@ import torch
 from faces_on_disk import write_people
 
 from datamodules.folder import Folder, FolderConfig
+from facegan.config import UserError
 from facegan.faces import LANDMARK_MIRROR
 
 
@@ -191,3 +192,24 @@ def test_jitter_is_for_training_only(module):
     )
     assert torch.equal(plain.val.__getitems__(items)["image"], changed.val.__getitems__(items)["image"])
     assert torch.equal(plain.train.batch([0])["image"], changed.train.batch([0])["image"])
+
+
+def test_training_pictures_are_one_of_five_crops_and_the_others_the_middle(module):
+    data = module(crop=24, rotate=[-3.0, 0.0, 3.0])
+    data.setup()
+    assert data.picture_size == 24
+    batch, again = (next(iter(data.train_dataloader())) for _ in range(2))
+    assert batch["image"].shape == (4, 3, 24, 24) and torch.equal(batch["image"], again["image"])
+    index = torch.searchsorted(torch.as_tensor(data.train.rows), batch["index"])
+    middle = data.train.batch(index)
+    offsets = (batch["landmarks"] - middle["landmarks"]).abs().mean((1, 2))
+    assert (offsets > 0.5).any()  # not the middle every time
+    tested = next(iter(data.test_dataloader()))
+    stored = data.test.store.images(tested["index"].numpy())[:, 4:28, 4:28].permute(0, 3, 1, 2)
+    assert torch.equal(tested["image"], stored)
+
+
+@pytest.mark.parametrize("options", [{"crop": 33}, {"crop": 16, "rotate": []}])
+def test_a_crop_that_cannot_be_cut(module, options):
+    with pytest.raises(UserError, match=r"data\.crop=.*data\.image_size=32"):
+        module(**options).setup()

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from faces_on_disk import draw, landmarks
 
-from datamodules.transforms import ColourJitter, mirror
+from datamodules.transforms import ColourJitter, Crops, mirror
 
 
 def test_mirror_turns_picture_landmarks_and_pose_alike():
@@ -32,3 +32,44 @@ def test_jitter_follows_its_draw_alone_and_keeps_the_shapes():
     for before, after in zip(faces.double(), together.double(), strict=True):
         assert 1 < (after - before).abs().mean() < 60
         assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9
+
+
+def faces(count: int, size: int = 86) -> tuple[torch.Tensor, np.ndarray]:
+    points = np.stack([landmarks(size)] * count).astype(np.float32)
+    return torch.from_numpy(np.stack([draw(points[0], (size, size))] * count)), points
+
+
+def test_five_crops_are_the_middle_and_the_corners():
+    images, points = faces(5)
+    pose = np.zeros((5, 3), np.float32)
+    draws = np.column_stack([(np.arange(5) + 0.5) / 5, np.zeros(5)])
+    got, moved, _ = Crops(86, 75, [0.0]).draw(images, points, pose, draws)
+    shifts = [[5, 5], [0, 0], [11, 0], [0, 11], [11, 11]]
+    for crop, (left, top) in zip(got, shifts, strict=True):
+        assert torch.equal(crop, images[0, top : top + 75, left : left + 75])
+    np.testing.assert_allclose(
+        points - moved, np.broadcast_to(np.array(shifts)[:, None], points.shape), atol=1e-4
+    )
+
+
+def test_a_turned_crop_turns_landmarks_and_roll_with_it():
+    images, points = faces(2)
+    pose = np.array([[0.1, 0.2, 0.0]] * 2, np.float32)
+    got, moved, turned = Crops(86, 86, [-6.0, 6.0]).draw(images, points, pose, np.array([[0, 0.2], [0, 0.8]]))
+    eyes = moved[:, 42:48].mean(1) - moved[:, 36:42].mean(1)
+    angle = np.arctan2(eyes[:, 1], eyes[:, 0])
+    np.testing.assert_allclose(np.degrees(angle), [-6, 6], atol=1e-3)
+    # roll is positive where the line of the eyes falls to the picture's right
+    np.testing.assert_allclose(turned, [[0.1, 0.2, angle[0]], [0.1, 0.2, angle[1]]], atol=1e-6)
+    # and the picture has turned the same way: a face drawn at the turned landmarks is the same picture
+    for crop, at in zip(got, moved, strict=True):
+        inside = slice(15, 71)
+        again = torch.from_numpy(draw(at, (86, 86)))
+        assert (crop[inside, inside].float() - again[inside, inside].float()).abs().mean() < 9
+
+
+def test_the_middle_is_cut_without_resampling():
+    images, points = faces(1)
+    got, moved = Crops(86, 75).middle(images, points)
+    assert torch.equal(got[0], images[0, 5:80, 5:80])
+    np.testing.assert_array_equal(moved, points - 5)
