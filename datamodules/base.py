@@ -19,7 +19,8 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
-from datamodules.dataset import Batch, FaceDataset, to_float
+from datamodules.dataset import PICTURES, Batch, FaceDataset, to_float
+from datamodules.preparation.identity_maps import add_identity_maps
 from datamodules.preparation.landmarks import finder_version
 from datamodules.preparation.prepare import Prepared, prepare
 from datamodules.records import Found, Records
@@ -49,6 +50,8 @@ class DataConfig(PrepareConfig):
     rotate: list[float] = field(
         default_factory=lambda: [0.0]
     )  # degrees, one of which turns a training picture
+    identity_maps: str = "none"  # none | own | neutral_mean: AIP-GAN's H beside each picture (methods.md A6)
+    landmark_images: bool = False  # AIP-GAN's Z beside each picture (A15)
     flip: float = 0.0  # probability of mirroring a picture; EGGAN: none
     jitter: float = 0.0  # strength of random brightness, contrast and saturation, 0 to 1; EGGAN: none
     needs_au: bool = True  # leave out pictures without AU intensities
@@ -103,17 +106,24 @@ class FaceDataModule(pl.LightningDataModule, ABC):
 
     def prepare(self, shard: tuple[int, int] = (1, 1), progress: bool = True) -> Prepared:
         """Find and prepare the raw data, or one share of it, see ``preparation.prepare``."""
-        return prepare(
+        prepared = prepare(
             self.find(), self.config, self.store_path(),
             meta={"dataset": self.config.name, "source": fingerprint(self.roots())},
             workers=self.config.prepare_workers, shard=shard, progress=progress,
         )  # fmt: skip
+        if prepared.store is not None and self.config.identity_maps != "none":
+            made, without = add_identity_maps(prepared.store, self.config.identity_maps)
+            print(
+                f"identity maps: {made:,}; {len(without):,} people have none, for want of a neutral picture"
+            )
+        return prepared
 
     def prepare_data(self) -> None:
         """Prepare where the store is missing or the raw data has changed; other ranks wait for rank 0."""
         while not self._is_prepared():
             if getattr(rank_zero_only, "rank", 0) == 0:
-                if (self.store_path() / "store.json").exists():
+                path = self.store_path()
+                if (path / "store.json").exists() and read_meta(path)["source"] != fingerprint(self.roots()):
                     print(f"{self.config.name}: the raw data has changed; looking through it again")
                 print(self.prepare().summary())
                 return
@@ -126,7 +136,9 @@ class FaceDataModule(pl.LightningDataModule, ABC):
             return False
         roots = self.roots()
         gone = not any(root.exists() for root in roots)
-        return gone or read_meta(path).get("source") == fingerprint(roots)
+        meta = read_meta(path)
+        mapped = self.config.identity_maps in ("none", meta.get("identity_maps"))
+        return mapped and (gone or meta.get("source") == fingerprint(roots))
 
     # Store -> batches
 
@@ -156,6 +168,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         options: dict[str, Any] = {
             "pairing": self.config.pairing, "cross_probability": self.config.cross_probability,
             "seed": self.config.seed, "crop": self._crop(),
+            "identity_maps": self.config.identity_maps != "none", "landmark_images": self.config.landmark_images,
         }  # fmt: skip
         self.train = FaceDataset(
             store, train, target_au, flip=self.config.flip, jitter=self.config.jitter, **options
@@ -176,6 +189,8 @@ class FaceDataModule(pl.LightningDataModule, ABC):
                 f"data.crop={config.crop}, data.rotate={config.rotate}: the crop is at most data.image_size="
                 f"{config.image_size} wide, and there is at least one angle, as in data.rotate=[-3,0,3]"
             )
+        if config.identity_maps != "none":
+            raise UserError("data.identity_maps goes with whole faces: leave data.crop and data.rotate out")
         return Crops(config.image_size, crop, config.rotate)
 
     def _check(self, store: Store) -> None:
@@ -254,7 +269,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         double = self.trainer is not None and self.trainer.precision == "64-true"
         dtype = torch.float64 if double else torch.float32
         return {
-            key: to_float(value, dtype) if key.endswith("image") else value for key, value in batch.items()
+            key: to_float(value, dtype) if key.endswith(PICTURES) else value for key, value in batch.items()
         }
 
 

@@ -134,7 +134,8 @@ def asymmetry(points: np.ndarray) -> float:
     length = across @ across
     if not length:
         return float("inf")
-    return max(abs((point - (left + right) / 2) @ across) / length for point in (nose, sum(mouth) / 2))
+    middle = (left + right) / 2
+    return max(float(abs((point - middle) @ across) / length) for point in (nose, (mouth[0] + mouth[1]) / 2))
 
 
 def _part(number: int, parts: dict[int, tuple[int, ...]]) -> str:

@@ -10,11 +10,15 @@ from torch.utils.data import Dataset
 
 from datamodules.draws import AUGMENT, CROP, FLIP, uniform
 from datamodules.pairing import partners, target_rows
+from datamodules.preparation.identity_maps import landmark_images as dots
 from datamodules.records import Records
 from datamodules.store import Store
 from datamodules.transforms import ColourJitter, Crops, mirror
 
 Batch = dict[str, Tensor]
+
+PICTURES = ("image", "identity_map")
+"""Ends of the keys that hold pictures, bytes until they are on the device."""
 
 
 class FaceDataset(Dataset[Batch]):
@@ -27,6 +31,7 @@ class FaceDataset(Dataset[Batch]):
         pairing: "single", "same_identity", "cross_identity" or "same_track", see ``pairing.py``.
         cross_probability: for "cross_identity", the share of pairs of two different people.
         crop: the part of each face that is used, see ``transforms.Crops``: one of five in training, else the middle.
+        identity_maps, landmark_images: whether AIP-GAN's two targets are in a batch.
         flip: probability of mirroring a picture.
         jitter: strength of random brightness, contrast and saturation, 0 to 1.
         seed: of all draws.
@@ -36,7 +41,8 @@ class FaceDataset(Dataset[Batch]):
     ``pose`` (B, 3) radians (NaN unknown), ``expression`` (B,) int64 (-1 unknown), ``identity`` (B,) int64
     index in ``identities``, ``landmarks`` (B, 68, 2) pixels of the crop, ``index`` (B,) int64 row of the
     store's records. With pairing "single" also ``target_au`` (B, 17), where there are AUs to draw from; with
-    another pairing all keys stand twice, under ``source_`` and ``target_``.
+    another pairing all keys stand twice, under ``source_`` and ``target_``. Where they are asked for,
+    ``identity_map`` (B, 3, S, S) uint8 and ``landmark_map`` (B, 1, S, S) float32 in [0, 1].
     """
 
     def __init__(
@@ -48,6 +54,8 @@ class FaceDataset(Dataset[Batch]):
         pairing: str = "single",
         cross_probability: float = 0.0,
         crop: Crops | None = None,
+        identity_maps: bool = False,
+        landmark_images: bool = False,
         flip: float = 0.0,
         jitter: float = 0.0,
         seed: int = 0,
@@ -58,6 +66,8 @@ class FaceDataset(Dataset[Batch]):
         self.target_au = target_au
         self.training = training
         self.crop = crop
+        self._maps = store.identity_maps if identity_maps else None
+        self._landmark_images = landmark_images
         self.flip = flip
         self._jitter = ColourJitter(jitter) if jitter > 0 else None
         self.seed = seed
@@ -104,7 +114,7 @@ class FaceDataset(Dataset[Batch]):
         """Pictures by index in this split, without augmentation or partner; ``image`` float in [-1, 1]."""
         index = np.atleast_1d(np.asarray(indices, np.int64))
         batch = self._faces(np.zeros_like(index), index, augment=False)
-        return batch | {"image": to_float(batch["image"])}
+        return batch | {key: to_float(batch[key]) for key in PICTURES if key in batch}
 
     def _faces(self, epoch: np.ndarray, index: np.ndarray, augment: bool) -> Batch:
         rows = self.rows[index]
@@ -115,11 +125,20 @@ class FaceDataset(Dataset[Batch]):
             images, landmarks, pose = self.crop.draw(images, landmarks, pose, draws)
         elif self.crop is not None:
             images, landmarks = self.crop.middle(images, landmarks)
+        maps = None if self._maps is None else torch.from_numpy(self._maps[rows])
         if augment and self.flip > 0:
-            mirror(images, landmarks, pose, uniform(self.seed, FLIP, epoch, index)[:, 0] < self.flip)
+            flipped = uniform(self.seed, FLIP, epoch, index)[:, 0] < self.flip
+            mirror(images, landmarks, pose, flipped)
+            if maps is not None:
+                maps[flipped] = maps[flipped].flip(2)
         if augment and self._jitter is not None:
             self._jitter(images, uniform(self.seed, AUGMENT, epoch, index)[:, 0])
-        return {
+        extra: Batch = {}
+        if maps is not None:
+            extra["identity_map"] = maps.permute(0, 3, 1, 2)
+        if self._landmark_images:
+            extra["landmark_map"] = torch.from_numpy(dots(landmarks, images.shape[1]))
+        return extra | {
             "image": images.permute(0, 3, 1, 2),
             "au": torch.from_numpy(self.store.records.au[rows]),
             "pose": torch.from_numpy(pose),

@@ -6,6 +6,7 @@ pixels of the crop), ``records.arrow`` (the record table, pose as in the crop), 
 """
 
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,19 @@ class Store:
                 f"the store {self.path} is damaged ({self._starts[-1]} faces, {len(self.records)} records); "
                 "delete it and prepare again"
             )
+
+    @cached_property
+    def identity_maps(self) -> np.ndarray:
+        """(N, S, S, 3) uint8, where preparation was asked for them.
+
+        Raises:
+            UserError: it was not.
+        """
+        if "identity_maps" not in self.meta:
+            raise UserError(
+                f"the store {self.path} has no identity maps; prepare it with data.identity_maps=own"
+            )
+        return _map(self.path / "identity_maps.npy")
 
     def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
         return Store, (self.path,)

@@ -3,6 +3,7 @@
 Written from what is known of the real tree, not from the reader, so that one can catch the other's mistakes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -179,7 +180,7 @@ def _write_lists(root: Path, rows: list[_Row], people: int, options: CelebAOptio
     """Blanks in runs and at the ends, two lists without a header; or commas, as Kaggle has them."""
     names = [f"{k + 1:06d}.jpg" for k in range(len(rows))]
     train, val = round(0.8 * people), round(0.9 * people)
-    tables: dict[str, tuple[list[str], list[list[str]]]] = {
+    tables: dict[str, tuple[Sequence[str], list[list[str]]]] = {
         "list_attr_celeba": (
             ATTRIBUTES, [["1" if name in row.attributes else "-1" for name in ATTRIBUTES] for row in rows]
         ),

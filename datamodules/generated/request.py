@@ -75,8 +75,8 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
     if config.defects:
         options["defects"] = True
     if config.layout == "folder":
-        options = {"people": 100, "size": config.size, "aus": config.aus} | options
-        write_folder(root, pictures_per_person=config.pictures, **options)
+        options |= {"people": config.people or 100, "pictures_per_person": config.pictures}
+        write_folder(root, size=config.size, aus=config.aus, **options)
     else:
         write = {
             "rafd": write_rafd, "oulu_casia": write_oulu_casia, "bu4dfe": write_bu4dfe, "mmi": write_mmi,

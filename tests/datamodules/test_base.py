@@ -213,3 +213,31 @@ def test_training_pictures_are_one_of_five_crops_and_the_others_the_middle(modul
 def test_a_crop_that_cannot_be_cut(module, options):
     with pytest.raises(UserError, match=r"data\.crop=.*data\.image_size=32"):
         module(**options).setup()
+
+
+def test_identity_maps_and_landmark_images_come_with_the_pictures(module):
+    module().prepare(progress=False)  # without maps at first: they are added
+    data = module(identity_maps="own", landmark_images=True, flip=0.5, pairing="cross_identity")
+    data.setup()
+    batch = next(iter(data.train_dataloader()))
+    assert batch["source_identity_map"].shape == (4, 3, 32, 32)
+    still = data.train.batch(np.arange(len(data.train.au)))
+    rows = {int(row): k for k, row in enumerate(still["index"])}
+    moved = set()
+    for side in ("source", "target"):
+        for k, row in enumerate(batch[f"{side}_index"].tolist()):
+            flipped = not torch.equal(batch[f"{side}_landmarks"][k], still["landmarks"][rows[row]])
+            moved.add(flipped)
+            expected = still["identity_map"][rows[row]]
+            expected = expected.flip(2) if flipped else expected
+            got = batch[f"{side}_identity_map"][k].float() / 127.5 - 1
+            assert torch.allclose(got, expected, atol=1e-6)
+            dots, points = batch[f"{side}_landmark_map"][k, 0], batch[f"{side}_landmarks"][k]
+            column, row_ = points[30].round().long().tolist()
+            assert dots[row_, column] > 0.7
+    assert moved == {True, False}
+
+
+def test_maps_of_crops_are_refused(module):
+    with pytest.raises(UserError, match=r"data\.identity_maps goes with whole faces"):
+        module(identity_maps="own", crop=24).setup()
