@@ -114,11 +114,14 @@ class OuluCASIA(FaceDataModule):
                     continue
                 codes["sequences"][emotion] += 1
                 codes["frames"][emotion] += len(frames)
+                # OpenFace took the files in the order of their names, in which FirstF_000 comes last
+                names = sorted(path.name for path in folder.iterdir() if _FRAME.match(path.name))
+                places = {name: k for k, name in enumerate(names)}
                 table = Tables(person, folder, config.min_confidence, left_out).of_folder()
                 for k, expression in self._chosen(emotion, len(frames)):
                     path = frames[k].relative_to(root)
                     rows.add(path, k, person.name, f"{person.name}/{emotion}", expression)
-                    rows.label(table, k)
+                    rows.label(table, places[frames[k].name])
         if not rows.paths:
             raise UserError(
                 f"{level / config.light} holds no frame of a sequence, such as P001/Anger/000.jpeg"

@@ -24,7 +24,7 @@ Data sheet
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -80,14 +80,14 @@ class VoxCelebConfig(DataConfig):
 
 
 class Track(NamedTuple):
-    """Pictures, or one clip, of one shot; ``first`` is the place of its first picture in its folder."""
+    """Pictures in their order in time, or one clip, of one shot; ``others`` are all pictures of their folder."""
 
     kind: str
     person: str
     name: str
     folder: Path
     files: list[str]
-    first: int = 0
+    others: Sequence[str] = ()
     part: str = ""
 
 
@@ -154,10 +154,12 @@ class VoxCeleb(FaceDataModule):
             return
         tables = Tables(root, track.folder, config.min_confidence, left_out)
         table = tables.of_file(path) if clip else tables.of_folder()
+        # OpenFace took the pictures in the order of their names, as strings: 102.jpg before 12.jpg
+        row_of = {name: k for k, name in enumerate(sorted(track.others or track.files))}
         for k in places:
             file = (path if clip else track.folder / track.files[k]).relative_to(root)
-            rows.add(file, track.first + k, track.person, track.name, UNKNOWN_EXPRESSION, part)
-            rows.label(table, track.first + k)
+            rows.add(file, k, track.person, track.name, UNKNOWN_EXPRESSION, part)
+            rows.label(table, k if clip else row_of[track.files[k]])
 
     def split(self, records: Records) -> Split:
         """By person: drawn at random, or as the authors' lists say."""
@@ -213,7 +215,7 @@ def _of_frames(match: re.Match[str], place: Path, files: list[str]) -> Iterator[
     gaps = np.flatnonzero(np.diff([number for number, _ in numbered]) > _SECOND) + 1
     cuts = [0, *gaps.tolist(), len(names)]
     for k, (start, end) in enumerate(pairwise(cuts)):
-        yield Track("1fps", person, f"{video}/{k + 1}", place, names[start:end], start)
+        yield Track("1fps", person, f"{video}/{k + 1}", place, names[start:end], names)
 
 
 def _of_cuts(place: Path, folders: list[str], files: list[str]) -> Iterator[Track]:

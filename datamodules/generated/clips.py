@@ -73,7 +73,7 @@ def _write_voxceleb_person(root: Path, seed: int, name: str, first: bool, option
         code = "".join(rng.choice(_LETTERS, 11))
         folder = root / name / "1.6" / ("-_" + code[2:] if defects and video == 0 else code)
         start = int(rng.integers(0, 2000))
-        shown: list[Picture] = []
+        shown: dict[str, Picture] = {}
         for track in range(options.tracks):
             alone = defects and video == 0 and track == options.tracks - 1
             side = int(rng.integers(options.sides[0], options.sides[1] + 1))
@@ -88,9 +88,10 @@ def _write_voxceleb_person(root: Path, seed: int, name: str, first: bool, option
                 save_picture(place / file, picture.image, quality=90)
             if defects and video == 1 and track == 0:
                 (place / names[-1]).write_bytes((place / names[-1]).read_bytes()[:200])
-            shown += pictures
+            named = dict(zip(names, pictures, strict=True))
+            shown |= named
             if options.kind == "dense":
-                write_csv(place, pictures)
+                write_csv(place, named)
         if options.kind == "1fps":
             write_csv(folder, shown)
 

@@ -3,7 +3,7 @@
 Written from what is known of the real trees, not from the readers, so that one can catch the other's mistakes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,11 +112,15 @@ def film(
         yield render(body, shot, size)
 
 
-def write_csv(folder: Path, pictures: Sequence[Picture]) -> None:
-    """What FeatureExtraction -fdir says of a sequence's folder, in ``processed`` beside it."""
+def write_csv(folder: Path, pictures: Mapping[str, Picture]) -> None:
+    """What FeatureExtraction -fdir says of a folder's pictures by file name, in ``processed`` beside it.
+
+    The tool takes them in the order of their names, as strings: 102.jpg before 12.jpg.
+    """
     table = folder.parent / "processed" / f"{folder.name}.csv"
     table.parent.mkdir(exist_ok=True)
-    table.write_text(sequence_csv(pictures, frames_per_second=25.0))
+    in_order = [pictures[name] for name in sorted(pictures)]
+    table.write_text(sequence_csv(in_order, frames_per_second=25.0))
 
 
 def check_people(title: str, most: int, people: int) -> None:
@@ -147,11 +151,11 @@ def _write_oulu_person(root: Path, seed: int, number: int, options: OuluOptions)
                 pictures = list(
                     film(body, expression, rise(length), rng, options.size, OULU_LIGHTS[light], frame=40.0)
                 )
-                for k, picture in enumerate(pictures):
+                names = [f"{prefix if k == 0 else ''}{k:03d}.jpeg" for k in range(length)]
+                for name, picture in zip(names, pictures, strict=True):
                     grey = picture.image.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)
-                    name = f"{prefix if k == 0 else ''}{k:03d}.jpeg"
                     save_picture(folder / name, grey if camera == "NI" else picture.image)
-                write_csv(folder, pictures)
+                write_csv(folder, dict(zip(names, pictures, strict=True)))
 
 
 def write_oulu_casia(
@@ -204,7 +208,7 @@ def _write_bu4dfe_person(root: Path, seed: int, name: str, options: BU4DFEOption
         for k, picture in enumerate(pictures):
             save_picture(folder / f"{k:03d}.jpg", picture.image)
             (folder / f"{k:03d}.wrl").write_text(_mesh(picture))
-        write_csv(folder, pictures)
+        write_csv(folder, {f"{k:03d}.jpg": picture for k, picture in enumerate(pictures)})
 
 
 def _mesh(picture: Picture) -> str:

@@ -1,6 +1,8 @@
 import shutil
 
+import numpy as np
 import pytest
+from faces_on_disk import csv_rows, landmarks, write_csv
 
 from datamodules.oulu_casia import EMOTIONS, OuluCASIA, OuluCASIAConfig
 from facegan.config import UserError
@@ -148,3 +150,16 @@ def test_bad_roots_are_told_what_to_do(tmp_path, whole):
         data.split(data.find().records)
     with pytest.raises(UserError, match=r"data.neutral"):
         OuluCASIAConfig(neutral="last")
+
+
+def test_openface_took_a_prefixed_first_frame_last(tmp_path):
+    folder = tmp_path / "VL" / "Strong" / "P001" / "Anger"
+    sequence(folder, 9)
+    (folder / "000.jpeg").rename(folder / "FirstF_000.jpeg")
+    (folder / "Thumbs.db").touch()
+    au = np.zeros((9, 17))
+    au[:8, 0] = np.arange(1, 9) / 2  # rows: 001 … 008, FirstF_000
+    write_csv(folder.parent / "processed" / "Anger.csv", csv_rows([landmarks()] * 9, au))
+    records = module(tmp_path).find().records
+    assert records.numbers("frame").tolist() == [0, 6, 7, 8]
+    assert records.au[:, 0].tolist() == [0, 3, 3.5, 4]

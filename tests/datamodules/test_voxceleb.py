@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from faces_on_disk import write_video
+from faces_on_disk import csv_rows, landmarks, write_csv, write_video
 
 from datamodules.voxceleb import VoxCeleb, VoxCelebConfig, read_track
 from facegan.config import UserError
@@ -69,8 +69,23 @@ def test_a_gap_in_the_seconds_begins_another_track(tmp_path):
         ["Taylor_Swift/OmSWVqpb-N0/1"] * 3 + ["Taylor_Swift/OmSWVqpb-N0/2"] * 2
     )
     assert [reason for _, reason in found.left_out] == ["too few frames"]
-    # the frame is the picture's place in its folder, which is OpenFace's row
-    assert records.numbers("frame").tolist() == [0, 1, 2, 3, 4]
+    assert records.numbers("frame").tolist() == [0, 1, 2, 0, 1]
+
+
+@pytest.mark.parametrize("kind", ["dense", "1fps"])
+def test_openface_took_the_pictures_in_the_order_of_their_names(tmp_path, kind):
+    folder = tmp_path / "Taylor_Swift/1.6/OmSWVqpb-N0"
+    folder, names = (
+        (folder / "1", ["6.jpg", "12.jpg", "102.jpg"]) if kind == "dense"
+        else (folder, ["0000000.jpg", "0000025.jpg", "0009000.jpg", "0009025.jpg"])
+    )  # fmt: skip
+    touch(folder, names)
+    au = np.zeros((len(names), 17))
+    au[:, 0] = [sorted(names).index(name) for name in sorted(names)]
+    write_csv(folder.parent / "processed" / f"{folder.name}.csv", csv_rows([landmarks()] * len(names), au))
+    records = module(tmp_path).find().records
+    assert [records.path(k).rsplit("/")[-1] for k in range(len(names))] == names
+    assert records.au[:, 0].tolist() == [sorted(names).index(name) for name in names]
 
 
 def test_both_kinds_of_frames_at_once(dense):
