@@ -55,6 +55,7 @@ class DataConfig(PrepareConfig):
     flip: float = 0.0  # probability of mirroring a picture; EGGAN: none
     jitter: float = 0.0  # strength of random brightness, contrast and saturation, 0 to 1; EGGAN: none
     needs_au: bool = True  # leave out pictures without AU intensities
+    au_root: str | None = None  # OpenFace's CSVs in a tree like that of the raw data; None: with the pictures
     min_confidence: float = 0.7  # of OpenFace; below it a face counts as not tracked
     num_workers: int = 0  # a batch is one memory copy: workers would only hand it on
     prepare_workers: int | None = None  # processes; None: one a core
@@ -84,6 +85,16 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         """Folders (or files) of the raw data."""
         return [Path(self.config.root) if self.config.root else data_home() / self.config.name]
 
+    def sources(self) -> list[Path]:
+        """All folders that the prepared faces come from: raw data, and AUs that lie apart."""
+        return self.roots() + ([Path(self.config.au_root)] if self.config.au_root else [])
+
+    def beside(self, folder: Path) -> Path | None:
+        """The folder of ``data.au_root`` that stands for a folder of the raw data."""
+        return (
+            Path(self.config.au_root) / folder.relative_to(self.roots()[0]) if self.config.au_root else None
+        )
+
     @abstractmethod
     def find(self) -> Found:
         """Look through the raw data; raises UserError where there is none."""
@@ -100,6 +111,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
             return Path(self.config.store)
         key = [str(root.absolute()) for root in self.roots()]
         key += [f"{name}={getattr(self.config, name)}" for name in self.raw_options]
+        key += [f"au_root={self.config.au_root}"] * bool(self.config.au_root)
         key += [str(self.config.image_size), finder_version(self.config.landmarks), self.config.align]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
         return data_home() / "prepared" / f"{self.config.name}-{digest}"
@@ -108,7 +120,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         """Find and prepare the raw data, or one share of it, see ``preparation.prepare``."""
         prepared = prepare(
             self.find(), self.config, self.store_path(),
-            meta={"dataset": self.config.name, "source": fingerprint(self.roots())},
+            meta={"dataset": self.config.name, "source": fingerprint(self.sources())},
             workers=self.config.prepare_workers, shard=shard, progress=progress,
         )  # fmt: skip
         if prepared.store is not None and self.config.identity_maps != "none":
@@ -123,7 +135,9 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         while not self._is_prepared():
             if getattr(rank_zero_only, "rank", 0) == 0:
                 path = self.store_path()
-                if (path / "store.json").exists() and read_meta(path)["source"] != fingerprint(self.roots()):
+                if (path / "store.json").exists() and read_meta(path)["source"] != fingerprint(
+                    self.sources()
+                ):
                     print(f"{self.config.name}: the raw data has changed; looking through it again")
                 print(self.prepare().summary())
                 return
@@ -138,7 +152,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         gone = not any(root.exists() for root in roots)
         meta = read_meta(path)
         mapped = self.config.identity_maps in ("none", meta.get("identity_maps"))
-        return mapped and (gone or meta.get("source") == fingerprint(roots))
+        return mapped and (gone or meta.get("source") == fingerprint(self.sources()))
 
     # Store -> batches
 
@@ -223,6 +237,8 @@ class FaceDataModule(pl.LightningDataModule, ABC):
             for name, part in (("training", self.train), ("validation", self.val), ("test", self.test))
         )
         text = f"{self.config.name}: {kind}, {self.config.image_size} px, {self.config.align} crop; {parts}."
+        if "au" in self.train.store.meta:
+            text += f" Their AUs are by {self.train.store.meta['au']}."
         if self.val_seen:
             text += " Validation pictures are from the training split."
         if self.config.pairing != "single":

@@ -91,7 +91,9 @@ class BU4DFE(FaceDataModule):
                 elif len(frames) < 2:
                     left_out.append((str(folder), "fewer than 2 frames"))
                 else:
-                    table = Tables(person, folder, config.min_confidence, left_out).of_folder()
+                    table = Tables(
+                        person, folder, config.min_confidence, left_out, self.beside(folder)
+                    ).of_folder()
                     for k, expression in self._chosen(emotion, len(frames)):
                         rows.add(frames[k].relative_to(root), k, person.name, sequence, expression)
                         rows.label(table, k)

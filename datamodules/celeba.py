@@ -94,7 +94,7 @@ class CelebA(FaceDataModule):
             )
         rows = Rows(str(root.absolute()))
         codes = {"part": Counter(_part(number, parts) or "none" for number in pictures)}
-        table = Tables(folder, folder, config.min_confidence, left_out)
+        table = Tables(folder, folder, config.min_confidence, left_out, self.beside(folder))
         turned = 0
         for number, path in sorted(pictures.items()):
             if people and number not in people:

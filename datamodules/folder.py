@@ -65,7 +65,8 @@ class Folder(FaceDataModule):
         Raises:
             UserError: a root is missing, or holds no picture and no video.
         """
-        parts = [find_folder(root, self.config.min_confidence) for root in self.roots()]
+        au_root = Path(self.config.au_root) if self.config.au_root else None
+        parts = [find_folder(root, self.config.min_confidence, au_root) for root in self.roots()]
         heads = sorted({part.generated or PHOTOGRAPHS for part in parts})
         return Found(
             Records.concatenate([part.records for part in parts]),
@@ -105,7 +106,7 @@ def _root_name(root: Path) -> str:
     return str(root.absolute())
 
 
-def find_folder(root: Path, min_confidence: float) -> Found:
+def find_folder(root: Path, min_confidence: float, au_root: Path | None = None) -> Found:
     """Everything in one root, which may also be a single video.
 
     Raises:
@@ -128,7 +129,8 @@ def find_folder(root: Path, min_confidence: float) -> Found:
     left_out: list[tuple[str, str]] = []
     notes: list[str] = []
     for folder, files in _walk(root):
-        tables = Tables(base, folder, min_confidence, left_out)
+        beside = au_root / folder.relative_to(base) if au_root else None
+        tables = Tables(base, folder, min_confidence, left_out, beside)
         below = folder.relative_to(base).parts
         pictures = [path for path in files if is_picture(path)]
         if pictures:

@@ -135,7 +135,9 @@ class MMI(FaceDataModule):
     def _add(self, rows: Rows, session: Session, root: Path, left_out: list[tuple[str, str]]) -> None:
         path, folder = session.media.relative_to(root), session.media.parent
         size, frames = (None, 1) if is_picture(session.media) else frame_size_and_count(session.media)
-        table = Tables(root, folder, self.config.min_confidence, left_out).of_file(session.media)
+        table = Tables(root, folder, self.config.min_confidence, left_out, self.beside(folder)).of_file(
+            session.media
+        )
         name = f"{folder.name}/{session.media.stem}"
         for view in self._views(session, size):
             for frame, expression in self._chosen(session, frames):

@@ -117,7 +117,9 @@ class OuluCASIA(FaceDataModule):
                 # OpenFace took the files in the order of their names, in which FirstF_000 comes last
                 names = sorted(path.name for path in folder.iterdir() if _FRAME.match(path.name))
                 places = {name: k for k, name in enumerate(names)}
-                table = Tables(person, folder, config.min_confidence, left_out).of_folder()
+                table = Tables(
+                    person, folder, config.min_confidence, left_out, self.beside(folder)
+                ).of_folder()
                 for k, expression in self._chosen(emotion, len(frames)):
                     path = frames[k].relative_to(root)
                     rows.add(path, k, person.name, f"{person.name}/{emotion}", expression)

@@ -49,7 +49,6 @@ class RaFDConfig(DataConfig):
     gazes: list[str] = field(default_factory=lambda: ["frontal", "left", "right"])
     emotions: list[str] = field(default_factory=list)  # empty: all eight
     kids: bool = True
-    au_root: str | None = None  # folder of OpenFace's CSVs, where they are not with the pictures
     test_people: int = 9  # EGGAN 4.2: 1,392 training pictures of 58 people
     val_people: int = 0  # the paper holds nobody out
 
@@ -58,7 +57,7 @@ class RaFD(FaceDataModule):
     """The Radboud Faces Database; see the module's data sheet."""
 
     config: RaFDConfig
-    raw_options = ("min_confidence", "cameras", "gazes", "emotions", "kids", "au_root")
+    raw_options = ("min_confidence", "cameras", "gazes", "emotions", "kids")
 
     def find(self) -> Found:
         """All pictures with a name of RaFD's form, by person, camera, expression and gaze.

@@ -22,14 +22,29 @@ class Table:
 
 
 class Tables:
-    """Finds the OpenFace CSVs of one folder; damaged ones are noted once and passed over."""
+    """Finds the OpenFace CSVs of one folder; damaged ones are noted once and passed over.
+
+    Args:
+        root: of the raw data; CSVs of a folder below it may also lie in the folder above.
+        folder: of the pictures.
+        min_confidence: below it a face counts as not tracked.
+        left_out: gets what is damaged.
+        beside: the same folder in a tree of CSVs apart (``data.au_root``); it comes first.
+    """
 
     def __init__(
-        self, root: Path, folder: Path, min_confidence: float, left_out: list[tuple[str, str]]
+        self,
+        root: Path,
+        folder: Path,
+        min_confidence: float,
+        left_out: list[tuple[str, str]],
+        beside: Path | None = None,
     ) -> None:
         self._min_confidence, self._left_out = min_confidence, left_out
         inside = [folder, folder / "processed"]
         outside = [] if folder == root else [folder.parent, folder.parent / "processed", root / "processed"]
+        if beside is not None:
+            inside, outside = [beside, *inside], [beside.parent, *outside]
         self._by_file = self._listed(inside)
         self._by_folder = self._listed(inside + outside, only=folder.absolute().name)
 

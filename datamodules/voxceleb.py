@@ -152,7 +152,7 @@ class VoxCeleb(FaceDataModule):
         if len(places) < config.min_frames:
             left_out.append((str(track.folder / track.name.split("/")[-1]), "too few frames"))
             return
-        tables = Tables(root, track.folder, config.min_confidence, left_out)
+        tables = Tables(root, track.folder, config.min_confidence, left_out, self.beside(track.folder))
         table = tables.of_file(path) if clip else tables.of_folder()
         # OpenFace took the pictures in the order of their names, as strings: 102.jpg before 12.jpg
         row_of = {name: k for k, name in enumerate(sorted(track.others or track.files))}

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from datamodules.generated.request import LAYOUTS
 from facegan.config import UserError
@@ -34,7 +35,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def verb(name: str, call: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=text, description=text)
-        sub.set_defaults(call=call)
+        sub.set_defaults(call=call, verb=name)
         return sub
 
     verb("list", _list, "Show the experiments.")
@@ -62,6 +63,18 @@ def _parser() -> argparse.ArgumentParser:
         "--sheet", metavar="PNG", help="draw a contact sheet instead: people, expressions, AUs 0 to 5"
     )
 
+    sub = verb("openface", _openface, "Run OpenFace on raw data, or print the commands that would.")
+    sub.add_argument("dataset", help="a data set's name, as of `facegan data`")
+    sub.add_argument("overrides", nargs="*", metavar="data.key=value", help="any config key of the data")
+    sub.add_argument("--root", help="folder of the raw data")
+    sub.add_argument(
+        "--out", type=Path, help="folder for the CSVs (data.au_root); else processed/ with the pictures"
+    )
+    sub.add_argument(
+        "--stills", action="store_true", help="every picture is on its own, not a frame of a sequence"
+    )
+    sub.add_argument("--workers", type=int, default=1, help="calls at once")
+
     sub = verb("data", _data, "What a folder of raw data holds: a table, and a sheet of samples.")
     sub.add_argument(
         "dataset", help="a data set's name: rafd, oulu_casia, bu4dfe, mmi, voxceleb, celeba, folder"
@@ -85,6 +98,8 @@ def _parser() -> argparse.ArgumentParser:
         if name == "prepare":
             sub.add_argument("--root", help="folder of the raw data")
             sub.add_argument("--shard", default="1/1", help="this job's share, as in 3/16")
+            sub.add_argument("--au", metavar="DIR|judge:RUN", help="OpenFace's CSVs in a tree of their own, or AUs by "
+                             "a run of judge_au (judge: alone is the judge that evaluation uses)")  # fmt: skip
         else:
             sub.add_argument("--resume", nargs="?", const="", metavar="RUN", help="go on with a run; without a "
                              "name with the experiment's newest")  # fmt: skip
@@ -159,21 +174,37 @@ def _generate(args: argparse.Namespace) -> None:
     print(generate(GenerateConfig(**given)))
 
 
+def _dataset(args: argparse.Namespace) -> Any:
+    """The data module that a command line names."""
+    from datamodules.all import DATAMODULES
+    from facegan.experiment import load_data_config
+
+    if args.dataset not in DATAMODULES:
+        raise UserError(f"{args.verb} {args.dataset}: choose one of {', '.join(DATAMODULES)}")
+    overrides = list(args.overrides) + ([f"data.root={args.root}"] if args.root else [])
+    return DATAMODULES[args.dataset][1](load_data_config(args.dataset, overrides))
+
+
+def _openface(args: argparse.Namespace) -> None:
+    from datamodules.preparation import openface_run
+
+    work = openface_run.jobs(_dataset(args).find().records, args.out, args.stills)
+    failed = openface_run.run(work, args.workers)
+    for job, reason in failed:
+        print(f"{job.source}: {reason}")
+    print(f"OpenFace: {len(work) - len(failed):,} of {len(work):,} done")
+
+
 def _data(args: argparse.Namespace) -> None:
     import csv
 
     import numpy as np
 
     from datamodules import inspection
-    from datamodules.all import DATAMODULES
     from datamodules.generated.writers import save_picture
     from datamodules.splits import Split
-    from facegan.experiment import load_data_config
 
-    if args.dataset not in DATAMODULES:
-        raise UserError(f"data {args.dataset}: choose one of {', '.join(DATAMODULES)}")
-    overrides = list(args.overrides) + ([f"data.root={args.root}"] if args.root else [])
-    data = DATAMODULES[args.dataset][1](load_data_config(args.dataset, overrides))
+    data = _dataset(args)
     found = data.find()
     try:
         split = data.split(found.records)
@@ -200,6 +231,9 @@ def _prepare(args: argparse.Namespace) -> None:
     from facegan.experiment import build_data, load_config, load_data_config
 
     overrides = list(args.overrides) + ([f"data.root={args.root}"] if args.root else [])
+    judged = args.au is not None and args.au.startswith("judge:")
+    if args.au and not judged:
+        overrides.append(f"data.au_root={args.au}")
     if args.experiment in DATAMODULES:
         config = load_data_config(args.experiment, overrides)
         data = DATAMODULES[args.experiment][1](config)
@@ -208,7 +242,37 @@ def _prepare(args: argparse.Namespace) -> None:
     part, _, whole = args.shard.partition("/")
     if not (part.isdigit() and whole.isdigit() and 1 <= int(part) <= int(whole)):
         raise UserError(f"--shard {args.shard}: write part/whole, as in 3/16")
-    print(data.prepare((int(part), int(whole))).summary())
+    prepared = data.prepare((int(part), int(whole)))
+    print(prepared.summary())
+    if judged and prepared.store is not None:
+        from datamodules.preparation.annotate import annotate
+
+        judge, description = _au_judge(args.au.removeprefix("judge:"))
+        annotate(prepared.store, judge, description)
+        print(f"AUs by {description}")
+
+
+def _au_judge(name: str) -> tuple[Callable[[Any], Any], str]:
+    """An AU judge and what to call it: of a run, of a weight file, or the one that evaluation uses."""
+    from facegan.judges import AUJudge
+
+    if not name or name.endswith(".safetensors"):
+        judge = AUJudge(Path(name) if name else None)
+        return judge, judge.description
+    import torch
+
+    from facegan.methods import METHODS
+    from facegan.runs import find_run
+
+    run = find_run(name)
+    saved = torch.load(run.checkpoint("last"), map_location="cpu", weights_only=True)
+    if saved["hyper_parameters"]["config"]["name"] != "judge_au":
+        raise UserError(
+            f"--au judge:{name}: {run.folder} is no run of judge_au; train one: facegan train judge_au"
+        )
+    module = METHODS["judge_au"][1](**saved["hyper_parameters"])
+    module.load_state_dict(saved["state_dict"])
+    return module.eval(), f"AU regressor of the run {run.folder.parent.name}/{run.folder.name}"
 
 
 def _train(args: argparse.Namespace) -> None:
