@@ -1,6 +1,7 @@
 """The command line: ``facegan VERB …``; every verb is a few lines around a function of the package."""
 
 import argparse
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -9,6 +10,9 @@ from typing import Any
 
 from datamodules.generated.request import LAYOUTS
 from facegan.config import UserError
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+"""What makes writing fail through no fault of the program."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,6 +24,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         call(args)
     except UserError as error:
         print(f"facegan: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        print(
+            f"facegan: cannot write {error.filename or 'a file'}: {error.strerror}. What is finished is kept: make room, "
+            "or choose another place (FACEGAN_DATA, FACEGAN_RUNS), and run the same command again (a training with "
+            "--resume)",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("facegan: stopped", file=sys.stderr)

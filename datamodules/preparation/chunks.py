@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from datamodules.preparation.alignment import alignment_matrix, crop, transform_
 from datamodules.preparation.landmarks import landmark_finder
 from datamodules.preparation.pictures import UnreadablePicture, is_video, look, read_frames, read_picture
 from datamodules.records import Records
-from facegan.config import PrepareConfig
+from facegan.config import PrepareConfig, UserError
 from facegan.faces import N_LANDMARKS
 
 CHUNK = 512  # pictures in one chunk
@@ -84,7 +85,11 @@ class Chunks:
 
 
 class replacing:
-    """``with replacing(path) as temporary``: what is written there takes the path's place at the end."""
+    """``with replacing(path) as temporary``: what is written there takes the path's place at the end.
+
+    Raises:
+        UserError: the disk is full or cannot be written to.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._temporary = path, path.with_name(f".{os.getpid()}-{path.name}")
@@ -92,9 +97,29 @@ class replacing:
     def __enter__(self) -> Path:
         return self._temporary
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if kind is None:
             self._temporary.replace(self._path)
+            return
+        with suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(
+                f"cannot write {self._path}: {error.strerror or error}. What is finished is kept: make room (or choose "
+                "another place, FACEGAN_DATA) and run the same command again"
+            ) from None
+
+
+def allocated(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """A new memory-mapped array of bytes (``.npy``) with its room on the disk.
+
+    Without it a full disk would kill the process by SIGBUS at the first write, with no word.
+    """
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))
+    return array
 
 
 def chunk_rows(records: Records) -> list[np.ndarray]:

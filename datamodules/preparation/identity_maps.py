@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from scipy.spatial import Delaunay
 
-from datamodules.preparation.chunks import replacing
+from datamodules.preparation.chunks import allocated, replacing
 from datamodules.store import Store
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
@@ -86,7 +86,7 @@ def add_identity_maps(store: Store, appearance: str = "own", workers: int = 2) -
         return len(records) - int(np.isin(codes, codes[neutral], invert=True).sum()), without
     side = store.image_size
     with replacing(store.path / MAPS) as temporary:
-        maps = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(records), side, side, 3))
+        maps = allocated(temporary, (len(records), side, side, 3))
         people = [np.flatnonzero(codes == code) for code in np.unique(codes[neutral])]
         with ThreadPoolExecutor(workers) as pool:
             made = sum(pool.map(partial(_fill, store, maps, neutral, appearance), people))

@@ -27,7 +27,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from datamodules.preparation.chunks import CHUNK, Chunks, finder_of, replacing
+from datamodules.preparation.chunks import CHUNK, Chunks, allocated, finder_of, replacing
 from datamodules.preparation.landmarks import finder_version
 from datamodules.records import Found, Records
 from datamodules.store import FORMAT, Store
@@ -229,11 +229,12 @@ def _assemble(found: Found, chunks: Chunks, out: Path, about: dict[str, Any]) ->
     partial = chunks.folder
     parts = [dict(np.load(chunks.path(i))) for i in range(len(chunks))]
     names = _write_shards(chunks, [len(part["rows"]) for part in parts])
-    np.save(partial / "landmarks.npy", np.concatenate([part["landmarks"] for part in parts]))
+    with replacing(partial / "landmarks.npy") as temporary, open(temporary, "wb") as file:
+        np.save(file, np.concatenate([part["landmarks"] for part in parts]))
     rows, pose = (np.concatenate([part[key] for part in parts]) for key in ("rows", "pose"))
     found.records.without_landmarks().select(rows).replace(pose=pose).write(partial / "records.arrow")
-    with open(partial / "left_out.csv", "w", newline="") as file:
-        table = csv.writer(file)
+    with open(partial / "left_out.csv", "w", newline="") as text:
+        table = csv.writer(text)
         table.writerow(["path", "frame", "reason"])
         table.writerows((path, "", reason) for path, reason in found.left_out)
         frames = found.records.numbers("frame")
@@ -267,7 +268,7 @@ def _write_shards(chunks: Chunks, sizes: list[int]) -> list[str]:
         if not path.exists():
             with replacing(path) as temporary:
                 shape = (sum(sizes[i] for i in members), side, side, 3)
-                faces = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+                faces = allocated(temporary, shape)
                 start = 0
                 for i in members:
                     faces[start : start + sizes[i]] = np.load(chunks.path(i, ".npy"), mmap_mode="r")

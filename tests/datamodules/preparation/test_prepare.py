@@ -1,6 +1,9 @@
 import csv
 import os
+import resource
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -191,3 +194,42 @@ def test_a_damaged_or_missing_store_is_a_clear_error(tmp_path):
     (tmp_path / "store" / "store.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
         Store(tmp_path / "store")
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """A disk that is full, as far as a process can be made to see one: no file grows beyond ``size`` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [5_000, 20_000])
+def test_a_full_disk_is_told_and_what_was_done_is_kept(tmp_path, small_chunks, size):
+    # the smaller limit stops a chunk (four faces of 3 kB), the larger one a shard
+    root = write_people(tmp_path / "raw", people=3, pictures=5)
+    whole = contents(run(root, tmp_path / "whole").store)
+    with (
+        files_of_at_most(size),
+        pytest.raises(UserError, match=r"cannot write .*kept.*run the same command again"),
+    ):
+        run(root, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+    assert not [
+        path for path in tmp_path.rglob(".*") if path.suffix == ".npy"
+    ]  # no half-written file is left
+    same(contents(run(root, tmp_path / "store").store), whole)
+
+
+def test_a_disk_that_cannot_be_written_to(tmp_path, small_chunks, monkeypatch):
+    root = write_people(tmp_path / "raw", people=1, pictures=3)
+
+    def refuse(*args, **kwargs):
+        raise OSError(30, os.strerror(30))
+
+    monkeypatch.setattr(chunks_module.np, "savez", refuse)
+    with pytest.raises(UserError, match=r"cannot write .*: Read-only file system\. .*FACEGAN_DATA"):
+        run(root, tmp_path / "store")

@@ -1,0 +1,40 @@
+"""The command line's own manners; what the verbs do is tested where it is done."""
+
+import errno
+import os
+
+import pytest
+
+from facegan import cli
+from facegan.config import UserError
+
+
+def raising(error: BaseException):
+    def verb(args):
+        raise error
+
+    return verb
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_disk_that_takes_no_more_is_one_sentence(monkeypatch, capsys, number):
+    monkeypatch.setattr(cli, "_list", raising(OSError(number, os.strerror(number), "runs/a/last.ckpt")))
+    assert cli.main(["list"]) == 2
+    said = capsys.readouterr().err
+    assert f"cannot write runs/a/last.ckpt: {os.strerror(number)}" in said and "--resume" in said
+
+
+def test_other_faults_are_not_hidden(monkeypatch):
+    monkeypatch.setattr(cli, "_list", raising(OSError(errno.EIO, "broken disk")))
+    with pytest.raises(OSError, match="broken disk"):
+        cli.main(["list"])
+
+
+def test_a_users_mistake_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_list", raising(UserError("no such thing")))
+    assert cli.main(["list"]) == 2 and capsys.readouterr().err == "facegan: no such thing\n"
+
+
+def test_a_data_set_by_a_wrong_name(capsys):
+    assert cli.main(["data", "rafdd"]) == 2
+    assert "data rafdd: choose one of rafd, oulu_casia" in capsys.readouterr().err
