@@ -29,9 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno not in _DISK:
             raise
         print(
-            f"facegan: cannot write {error.filename or 'a file'}: {error.strerror}. What is finished is kept: make room, "
-            "or choose another place (FACEGAN_DATA, FACEGAN_RUNS), and run the same command again (a training with "
-            "--resume)",
+            f"facegan: cannot write {error.filename or 'a file'}: {error.strerror}. What is finished is kept: make "
+            "room, or choose another place (FACEGAN_DATA, FACEGAN_RUNS), and run the same command again (a "
+            "training with --resume)",
             file=sys.stderr,
         )
         return 2
