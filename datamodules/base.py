@@ -5,7 +5,6 @@ A data set adds how its raw pictures are found (``find``) and who is tested on (
 
 import hashlib
 import json
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -19,17 +18,20 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
+from datamodules import sources
 from datamodules.dataset import PICTURES, Batch, FaceDataset, to_float
+from datamodules.preparation.chunks import replacing
 from datamodules.preparation.identity_maps import add_identity_maps
 from datamodules.preparation.landmarks import finder_version
 from datamodules.preparation.prepare import Prepared, prepare
 from datamodules.records import Found, Records
 from datamodules.sampling import EpochBatchSampler, InOrderBatchSampler
 from datamodules.splits import Split, sample
-from datamodules.store import Store, read_meta
+from datamodules.store import Store, maps_file, read_meta
 from datamodules.transforms import Crops
 from facegan.config import PrepareConfig, UserError, data_home
 
+_PLACES = "sources.txt"  # of a store: the folders that it was made from
 PHOTOGRAPHS = "photographs"  # in ``generated``, where a root of them stands beside generated faces
 
 
@@ -85,15 +87,25 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         """Folders (or files) of the raw data."""
         return [Path(self.config.root) if self.config.root else data_home() / self.config.name]
 
-    def sources(self) -> list[Path]:
-        """All folders that the prepared faces come from: raw data, and AUs that lie apart."""
-        return self.roots() + ([Path(self.config.au_root)] if self.config.au_root else [])
+    def au_root(self) -> Path | None:
+        """``data.au_root`` as a path.
+
+        Raises:
+            UserError: there is no such folder.
+        """
+        if not self.config.au_root:
+            return None
+        folder = Path(self.config.au_root).absolute()
+        if not folder.is_dir():
+            raise UserError(
+                f"data.au_root={self.config.au_root}: looked for OpenFace's CSVs in {folder}, which is no folder"
+            )
+        return folder
 
     def beside(self, folder: Path) -> Path | None:
         """The folder of ``data.au_root`` that stands for a folder of the raw data."""
-        return (
-            Path(self.config.au_root) / folder.relative_to(self.roots()[0]) if self.config.au_root else None
-        )
+        au_root = self.au_root()
+        return au_root / folder.relative_to(self.roots()[0]) if au_root else None
 
     @abstractmethod
     def find(self) -> Found:
@@ -111,48 +123,66 @@ class FaceDataModule(pl.LightningDataModule, ABC):
             return Path(self.config.store)
         key = [str(root.absolute()) for root in self.roots()]
         key += [f"{name}={getattr(self.config, name)}" for name in self.raw_options]
-        key += [f"au_root={self.config.au_root}"] * bool(self.config.au_root)
+        key += [f"au_root={self.au_root()}"] if self.config.au_root else []
         key += [str(self.config.image_size), finder_version(self.config.landmarks), self.config.align]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:10]
         return data_home() / "prepared" / f"{self.config.name}-{digest}"
 
     def prepare(self, shard: tuple[int, int] = (1, 1), progress: bool = True) -> Prepared:
         """Find and prepare the raw data, or one share of it, see ``preparation.prepare``."""
+        found = self.find()
+        if self.config.au_root and not found.records.has_au.any():
+            print(
+                f"{self.config.name}: no CSV in data.au_root={self.config.au_root} belongs to any of the pictures"
+            )
+        places = sources.folders(found.records, self.roots(), self.au_root())
         prepared = prepare(
-            self.find(), self.config, self.store_path(),
-            meta={"dataset": self.config.name, "source": fingerprint(self.sources())},
+            found, self.config, self.store_path(),
+            meta={"dataset": self.config.name, "source": sources.fingerprint(places)},
             workers=self.config.prepare_workers, shard=shard, progress=progress,
         )  # fmt: skip
-        if prepared.store is not None and self.config.identity_maps != "none":
-            made, without = add_identity_maps(prepared.store, self.config.identity_maps)
-            print(
-                f"identity maps: {made:,}; {len(without):,} people have none, for want of a neutral picture"
-            )
+        if prepared.store is not None:
+            with replacing(prepared.store.path / _PLACES) as temporary:
+                temporary.write_text("\n".join(map(str, places)))
+            self._add_maps(prepared.store)
         return prepared
 
     def prepare_data(self) -> None:
         """Prepare where the store is missing or the raw data has changed; other ranks wait for rank 0."""
+        first = getattr(rank_zero_only, "rank", 0) == 0
+        path = self.store_path()
         while not self._is_prepared():
-            if getattr(rank_zero_only, "rank", 0) == 0:
-                path = self.store_path()
-                if (path / "store.json").exists() and read_meta(path)["source"] != fingerprint(
-                    self.sources()
-                ):
+            if first:
+                if (path / _PLACES).exists():
                     print(f"{self.config.name}: the raw data has changed; looking through it again")
                 print(self.prepare().summary())
-                return
+                break
             time.sleep(1)
+        appearance = self.config.identity_maps
+        while appearance != "none" and not (path / maps_file(appearance)).exists():
+            if first:
+                self._add_maps(Store(path))
+            else:
+                time.sleep(1)
+
+    def _add_maps(self, store: Store) -> None:
+        if self.config.identity_maps != "none":
+            made, without = add_identity_maps(store, self.config.identity_maps)
+            print(
+                f"identity maps: {made:,}; {len(without):,} people have none, for want of a neutral picture"
+            )
 
     def _is_prepared(self) -> bool:
         """Whether there is a store, made from the raw data as it is now (or as it was, where it is gone)."""
         path = self.store_path()
         if not (path / "store.json").exists():
             return False
-        roots = self.roots()
-        gone = not any(root.exists() for root in roots)
-        meta = read_meta(path)
-        mapped = self.config.identity_maps in ("none", meta.get("identity_maps"))
-        return mapped and (gone or meta.get("source") == fingerprint(self.sources()))
+        if not any(root.exists() for root in self.roots()):
+            return True
+        if not (path / _PLACES).exists():
+            return False
+        places = [Path(line) for line in (path / _PLACES).read_text().splitlines()]
+        return bool(read_meta(path).get("source") == sources.fingerprint(places))
 
     # Store -> batches
 
@@ -182,7 +212,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         options: dict[str, Any] = {
             "pairing": self.config.pairing, "cross_probability": self.config.cross_probability,
             "seed": self.config.seed, "crop": self._crop(),
-            "identity_maps": self.config.identity_maps != "none", "landmark_images": self.config.landmark_images,
+            "identity_maps": self.config.identity_maps, "landmark_images": self.config.landmark_images,
         }  # fmt: skip
         self.train = FaceDataset(
             store, train, target_au, flip=self.config.flip, jitter=self.config.jitter, **options
@@ -295,22 +325,3 @@ def _people(n: int) -> str:
 
 def _collated(batch: Any) -> Any:
     return batch  # ``__getitems__`` has made one of it
-
-
-def fingerprint(roots: list[Path]) -> str:
-    """Whether raw data is still what it was: names and times of the roots and their first level.
-
-    Adding, deleting or renaming a picture in a folder changes that folder's time, so the cost is one look
-    per folder, not per picture.
-    """
-    digest = hashlib.sha256()
-    for root in roots:
-        entries = [root]
-        if root.is_dir():
-            with os.scandir(root) as scan:
-                tables = (".csv", ".json")
-                entries += sorted(Path(e.path) for e in scan if e.is_dir() or e.name.lower().endswith(tables))
-        for entry in entries:
-            if entry.exists():
-                digest.update(f"{entry.name} {entry.stat().st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]

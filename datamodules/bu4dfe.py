@@ -91,12 +91,10 @@ class BU4DFE(FaceDataModule):
                 elif len(frames) < 2:
                     left_out.append((str(folder), "fewer than 2 frames"))
                 else:
-                    table = Tables(
-                        person, folder, config.min_confidence, left_out, self.beside(folder)
-                    ).of_folder()
+                    tables = Tables(person, folder, config.min_confidence, left_out, self.beside(folder))
                     for k, expression in self._chosen(emotion, len(frames)):
                         rows.add(frames[k].relative_to(root), k, person.name, sequence, expression)
-                        rows.label(table, k)
+                        rows.label_picture(tables, frames[k].name, k)
         if not rows.paths:
             raise UserError(not_here("BU-4DFE", "bu4dfe", root, "F001/Angry/000.jpg", ACCESS))
         if unused:

@@ -152,7 +152,8 @@ def _look_through(root: Path) -> tuple[Path | None, dict[str, Path]]:
             for ending in (".txt", ".csv"):
                 if stem + ending in files:
                     lists.setdefault(name, place / (stem + ending))
-        aligned = any(part.startswith("img_align_celeba") for part in place.parts)
+        inside = (root.absolute().name, *place.relative_to(root).parts)
+        aligned = any(part.startswith("img_align_celeba") for part in inside)
         if pictures is None and aligned and any(_PICTURE.match(file) for file in files):
             pictures = place
     return pictures, lists

@@ -31,7 +31,8 @@ class FaceDataset(Dataset[Batch]):
         pairing: "single", "same_identity", "cross_identity" or "same_track", see ``pairing.py``.
         cross_probability: for "cross_identity", the share of pairs of two different people.
         crop: the part of each face that is used, see ``transforms.Crops``: one of five in training, else the middle.
-        identity_maps, landmark_images: whether AIP-GAN's two targets are in a batch.
+        identity_maps: "none", or the appearance of AIP-GAN's identity maps, which are then in a batch.
+        landmark_images: whether landmark images are, too.
         flip: probability of mirroring a picture.
         jitter: strength of random brightness, contrast and saturation, 0 to 1.
         seed: of all draws.
@@ -54,7 +55,7 @@ class FaceDataset(Dataset[Batch]):
         pairing: str = "single",
         cross_probability: float = 0.0,
         crop: Crops | None = None,
-        identity_maps: bool = False,
+        identity_maps: str = "none",
         landmark_images: bool = False,
         flip: float = 0.0,
         jitter: float = 0.0,
@@ -66,7 +67,7 @@ class FaceDataset(Dataset[Batch]):
         self.target_au = target_au
         self.training = training
         self.crop = crop
-        self._maps = store.identity_maps if identity_maps else None
+        self._appearance = identity_maps
         self._landmark_images = landmark_images
         self.flip = flip
         self._jitter = ColourJitter(jitter) if jitter > 0 else None
@@ -125,7 +126,9 @@ class FaceDataset(Dataset[Batch]):
             images, landmarks, pose = self.crop.draw(images, landmarks, pose, draws)
         elif self.crop is not None:
             images, landmarks = self.crop.middle(images, landmarks)
-        maps = None if self._maps is None else torch.from_numpy(self._maps[rows])
+        maps = None
+        if self._appearance != "none":
+            maps = torch.from_numpy(self.store.identity_maps(self._appearance)[rows])
         if augment and self.flip > 0:
             flipped = uniform(self.seed, FLIP, epoch, index)[:, 0] < self.flip
             mirror(images, landmarks, pose, flipped)

@@ -10,6 +10,7 @@ from pathlib import Path
 from facegan.config import UserError
 
 _JUNK = re.compile(r"^(__MACOSX|processed|\..*|Thumbs\.db)$")
+_PACKED = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".rar")
 _LOOK_AT = 5_000  # folders, before a root counts as unknown
 
 SIGNS: Mapping[str, tuple[str, str, str]] = {
@@ -27,9 +28,15 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Folders below a root in the order of names, each with the names of its folders and files.
 
     What archives, systems and OpenFace leave behind is passed over. Names taken out of the list of folders are
-    not walked into.
+    not walked into. Links are followed, a folder is visited once.
     """
-    for name, folders, files in os.walk(root):
+    visited: set[tuple[int, int]] = set()
+    for name, folders, files in os.walk(root, followlinks=True):
+        about = os.stat(name)
+        if (about.st_dev, about.st_ino) in visited:
+            folders.clear()
+            continue
+        visited.add((about.st_dev, about.st_ino))
         folders[:] = sorted(folder for folder in folders if not _JUNK.match(folder))
         yield Path(name), folders, sorted(file for file in files if not _JUNK.match(file))
 
@@ -51,6 +58,8 @@ def not_here(title: str, name: str, root: Path, example: str, access: str) -> st
         there = "there is no such folder"
     elif (other := looks_like(root)) not in (None, name):
         there = f"it looks like {SIGNS[other][0]} (data.name={other})"
+    elif packed := sorted(path.name for path in root.iterdir() if path.name.lower().endswith(_PACKED)):
+        there = f"it holds {packed[0]}, still packed"
     else:
         there = "it holds nothing of that form"
     return (

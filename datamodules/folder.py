@@ -65,8 +65,7 @@ class Folder(FaceDataModule):
         Raises:
             UserError: a root is missing, or holds no picture and no video.
         """
-        au_root = Path(self.config.au_root) if self.config.au_root else None
-        parts = [find_folder(root, self.config.min_confidence, au_root) for root in self.roots()]
+        parts = [find_folder(root, self.config.min_confidence, self.au_root()) for root in self.roots()]
         heads = sorted({part.generated or PHOTOGRAPHS for part in parts})
         return Found(
             Records.concatenate([part.records for part in parts]),
@@ -134,14 +133,14 @@ def find_folder(root: Path, min_confidence: float, au_root: Path | None = None) 
         below = folder.relative_to(base).parts
         pictures = [path for path in files if is_picture(path)]
         if pictures:
-            whole = tables.of_folder()
+            whole = tables.of_folder
             if whole is not None and whole.frames != len(pictures):
                 notes.append(f"{whole.path}: {whole.frames} frames for {len(pictures)} pictures")
             place = {path: k for k, path in enumerate(pictures)}
             for frame, path in enumerate(sorted(pictures, key=_natural)):
                 identity = below[0] if below else base.absolute().name
                 add(path.relative_to(base), frame, identity, "/".join(below))
-                rows.label(tables.of_file(path), 0) or rows.label(whole, place[path])
+                rows.label_picture(tables, path, place[path])
         for path in files:
             if not is_video(path):
                 continue

@@ -25,6 +25,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -48,6 +49,9 @@ SIDES = ("frontal", "profile", "dual")
 """What ``view`` in session.xml says, from 0."""
 _UPRIGHT_PEOPLE = ("S053", "S054")
 _UPRIGHT_LINES = 480
+_NO_END = 2**31
+_FEWEST = 3  # frames of a clip
+_BLINKS = ("45", "46")  # AUs that come and go beside an expression
 _MEDIA = re.compile(r"^(?P<person>S\d{3})-\d{3}\.(?:avi|mpe?g|mp4|jpe?g|png)$", re.IGNORECASE)
 
 
@@ -134,15 +138,21 @@ class MMI(FaceDataModule):
 
     def _add(self, rows: Rows, session: Session, root: Path, left_out: list[tuple[str, str]]) -> None:
         path, folder = session.media.relative_to(root), session.media.parent
-        size, frames = (None, 1) if is_picture(session.media) else frame_size_and_count(session.media)
-        table = Tables(root, folder, self.config.min_confidence, left_out, self.beside(folder)).of_file(
-            session.media
-        )
+        if is_picture(session.media):
+            size, chosen = None, [(0, session.expression)]
+        else:
+            size, frames = frame_size_and_count(session.media)
+            chosen = self._chosen(session, frames)
+        tables = Tables(root, folder, self.config.min_confidence, left_out, self.beside(folder))
+        table = tables.of_file(session.media)
         name = f"{folder.name}/{session.media.stem}"
         for view in self._views(session, size):
-            for frame, expression in self._chosen(session, frames):
-                rows.add(path, frame, session.person, name + view, expression, view=view)
-                rows.label(table, frame)
+            half = view in ("left", "right")
+            sequence = f"{name}/{view}" if half else name
+            for frame, expression in chosen:
+                rows.add(path, frame, session.person, sequence, expression, view=view)
+                if not half:  # the one face that OpenFace tracked may be in either half
+                    rows.label(table, frame)
 
     def _views(self, session: Session, size: tuple[int, int] | None) -> tuple[str, ...]:
         """How to look at a recording whose frames are ``size`` (height, width); None: a still."""
@@ -158,12 +168,18 @@ class MMI(FaceDataModule):
         return ("" if upright else "clockwise",)
 
     def _chosen(self, session: Session, frames: int) -> list[tuple[int, int]]:
-        """(frame, expression) of one recording; a frame is neutral, peak, or of no known expression."""
+        """(frame, expression) of one clip; a frame is neutral, peak, or of no known expression.
+
+        Raises:
+            UnreadablePicture: the clip is too short for a peak, or ends before the coded one.
+        """
         config, neutral = self.config, EXPRESSIONS.index("neutral")
-        if frames == 1:
-            return [(0, session.expression)]
-        start, end = session.apex or (0, 0)
-        start, end = (start, min(end, frames)) if start < min(end, frames) else (1, frames)
+        if frames < _FEWEST:
+            raise UnreadablePicture(f"fewer than {_FEWEST} frames")
+        start, end = session.apex or (1, frames)
+        start, end = max(start, 1), min(end, frames)
+        if start >= end:
+            raise UnreadablePicture("ends before its apex")
         count = min(config.peak_frames, end - start)
         first = max(1, start + (end - start - count) // 2)
         peak = range(first, min(first + count, frames))
@@ -182,45 +198,46 @@ class MMI(FaceDataModule):
 
 
 def _sessions(root: Path, left_out: list[tuple[str, str]]) -> Iterator[Session]:
-    """Every recording with its three kinds of XML, in the order of the sessions' numbers."""
+    """Every recording with its three kinds of XML, in the order of the sessions' numbers; each once."""
     places = [(place, files) for place, _, files in walk(root) if place.name.isdigit()]
+    seen: set[tuple[int, str]] = set()
     for place, files in sorted(places, key=lambda item: int(item[0].name)):
+        named = {file.lower(): place / file for file in files}
         for match in filter(None, map(_MEDIA.match, files)):
             media = place / match.string
-            stem = media.stem
+            stem = media.stem.lower()
+            if (int(place.name), match.string.lower()) in seen:
+                left_out.append((str(media), "in two downloads"))
+                continue
+            seen.add((int(place.name), match.string.lower()))
             try:
-                about = _xml(place / f"{stem}.xml")
-                session = _xml(place / "session.xml")
-                coding = _xml(place / f"{stem}-oao_aucs.xml")
+                about = _xml(named.get(f"{stem}.xml"))
+                session = _xml(named.get("session.xml"))
+                coding = _xml(named.get(f"{stem}-oao_aucs.xml"))
             except ElementTree.ParseError as error:
                 left_out.append((str(media), f"damaged XML ({error})"))
                 continue
             code = _emotion(about)
             yield Session(
-                media,
-                match["person"].upper(),
-                _side(session),
-                code,
-                _expression(code),
-                _apex(coding),
+                media, match["person"].upper(), _side(session), code, _expression(code), _apex(coding),
                 coding is not None,
-            )
+            )  # fmt: skip
 
 
-def _xml(path: Path) -> ElementTree.Element | None:
-    return ElementTree.parse(path).getroot() if path.is_file() else None
+def _xml(path: Path | None) -> ElementTree.Element | None:
+    return ElementTree.parse(path).getroot() if path is not None else None
 
 
 def _side(session: ElementTree.Element | None) -> str:
     """The side filmed; frontal where nothing is said of it."""
-    track = session.find(".//track[@view]") if session is not None else None
+    track = session.find(".//{*}track[@view]") if session is not None else None
     code = track.get("view", "0") if track is not None else "0"
     return SIDES[int(code)] if code in ("0", "1", "2") else SIDES[0]
 
 
 def _emotion(about: ElementTree.Element | None) -> str:
     """The emotion's code, by the tag's name, not by its place."""
-    for tag in about.iter("Metatag") if about is not None else ():
+    for tag in about.iterfind(".//{*}Metatag") if about is not None else ():
         if tag.get("Name") == "Emotion":
             return tag.get("Value", "").strip()
     return "none"
@@ -233,20 +250,27 @@ def _expression(code: str) -> int:
 
 
 def _apex(coding: ElementTree.Element | None) -> tuple[int, int] | None:
-    """Frames (first, end), from 0, in which all coded AUs are at their apex, else the AU that is so longest.
+    """Frames (first, end), from 0, of the first stretch in which the most coded AUs are at their apex; no blinks.
 
-    An AU's apex runs from its first marker of type 2 to its first of type 3; one without both does not count.
+    An AU's apex runs from its first marker of type 2 to the next marker, to the end of the clip where there is none.
     """
     spans = []
-    for unit in coding.iter("ActionUnit") if coding is not None else ():
-        first: dict[str, int] = {}
-        for marker in unit.iter("Marker"):
-            kind, frame = marker.get("Type", "").strip(), marker.get("Frame", "").strip()
-            if frame.isdigit():
-                first.setdefault(kind, int(frame) - 1)
-        if "2" in first and first.get("3", -1) > first["2"]:
-            spans.append((first["2"], first["3"]))
+    for unit in coding.iterfind(".//{*}ActionUnit") if coding is not None else ():
+        if unit.get("Number", "").strip("LRlr ") in _BLINKS:
+            continue
+        markers = [
+            (int(marker.get("Frame", "")) - 1, marker.get("Type", "").strip())
+            for marker in unit.iterfind(".//{*}Marker")
+            if marker.get("Frame", "").strip().isdigit()
+        ]
+        start = min((frame for frame, kind in markers if kind == "2"), default=None)
+        if start is not None:
+            spans.append((start, min((frame for frame, _ in markers if frame > start), default=_NO_END)))
     if not spans:
         return None
-    start, end = max(start for start, _ in spans), min(end for _, end in spans)
-    return (start, end) if start < end else max(spans, key=lambda span: span[1] - span[0])
+    edges = sorted({edge for span in spans for edge in span})
+    stretches = [
+        (sum(a <= start and end <= b for a, b in spans), start, end) for start, end in pairwise(edges)
+    ]
+    most = max(count for count, *_ in stretches)
+    return next((start, end) for count, start, end in stretches if count == most)

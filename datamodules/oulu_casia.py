@@ -117,13 +117,11 @@ class OuluCASIA(FaceDataModule):
                 # OpenFace took the files in the order of their names, in which FirstF_000 comes last
                 names = sorted(path.name for path in folder.iterdir() if _FRAME.match(path.name))
                 places = {name: k for k, name in enumerate(names)}
-                table = Tables(
-                    person, folder, config.min_confidence, left_out, self.beside(folder)
-                ).of_folder()
+                tables = Tables(person, folder, config.min_confidence, left_out, self.beside(folder))
                 for k, expression in self._chosen(emotion, len(frames)):
                     path = frames[k].relative_to(root)
                     rows.add(path, k, person.name, f"{person.name}/{emotion}", expression)
-                    rows.label(table, places[frames[k].name])
+                    rows.label_picture(tables, path.name, places[path.name])
         if not rows.paths:
             raise UserError(
                 f"{level / config.light} holds no frame of a sequence, such as P001/Anger/000.jpeg"

@@ -1,5 +1,6 @@
 """Rows of the record table in the making, with what OpenFace's CSVs say of them."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,11 @@ class Tables:
                     found.setdefault(path.stem, path)
         return found
 
-    def of_file(self, path: Path) -> Table | None:
+    def of_file(self, name: Path | str) -> Table | None:
         """The CSV of one picture or video."""
-        return self._read(self._by_file.get(path.stem))
+        return self._read(self._by_file.get(Path(name).stem)) if self._by_file else None
 
+    @cached_property
     def of_folder(self) -> Table | None:
         """The CSV of all pictures of the folder."""
         return self._read(next(iter(self._by_folder.values()), None))
@@ -92,7 +94,7 @@ class Rows:
 
     def add(
         self,
-        path: Path,
+        path: Path | str,
         frame: int,
         identity: str,
         sequence: str,
@@ -101,7 +103,7 @@ class Rows:
         view: str = "",
     ) -> None:
         """One more picture; ``path`` is below the root, ``frame`` its place in the sequence from 0."""
-        self.paths.append(path.as_posix())
+        self.paths.append(path if isinstance(path, str) else path.as_posix())
         values = (frame, identity, expression, sequence, part, view)
         for column, value in zip(self._columns.values(), values, strict=True):
             column.append(value)
@@ -112,6 +114,10 @@ class Rows:
             return False
         self._labelled.append((len(self.paths) - 1, table, table.row_of[frame]))
         return True
+
+    def label_picture(self, tables: Tables, name: Path | str, frame: int) -> bool:
+        """Give the last row what the picture's own CSV says, or its frame in that of its folder."""
+        return self.label(tables.of_file(name), 0) or self.label(tables.of_folder, frame)
 
     def records(self) -> Records:
         """The table; labels that no CSV gives are unknown."""

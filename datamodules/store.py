@@ -6,7 +6,6 @@ pixels of the crop), ``records.arrow`` (the record table, pose as in the crop), 
 """
 
 import json
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ class Store:
         self.records = Records.open(self.path / "records.arrow")
         self.landmarks: np.ndarray = _map(self.path / "landmarks.npy")
         self._shards = [_map(self.path / name) for name in self.meta["shards"]]
+        self._maps: dict[str, np.ndarray] = {}
         self._starts = np.cumsum([0, *(len(shard) for shard in self._shards)])
         if self._starts[-1] != len(self.records):
             raise UserError(
@@ -36,18 +36,18 @@ class Store:
                 "delete it and prepare again"
             )
 
-    @cached_property
-    def identity_maps(self) -> np.ndarray:
-        """(N, S, S, 3) uint8, where preparation was asked for them.
+    def identity_maps(self, appearance: str) -> np.ndarray:
+        """(N, S, S, 3) uint8, where preparation was asked for them (``preparation.identity_maps``).
 
         Raises:
             UserError: it was not.
         """
-        if "identity_maps" not in self.meta:
-            raise UserError(
-                f"the store {self.path} has no identity maps; prepare it with data.identity_maps=own"
-            )
-        return _map(self.path / "identity_maps.npy")
+        if appearance not in self._maps:
+            path = self.path / maps_file(appearance)
+            if not path.exists():
+                raise UserError(f"there is no {path}; prepare again with data.identity_maps={appearance}")
+            self._maps[appearance] = _map(path)
+        return self._maps[appearance]
 
     def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
         return Store, (self.path,)
@@ -67,6 +67,11 @@ class Store:
             here = shard_of == shard
             view[here] = self._shards[shard][rows[here] - self._starts[shard]]
         return out
+
+
+def maps_file(appearance: str) -> str:
+    """Name of the file of identity maps of one appearance."""
+    return f"identity_maps-{appearance}.npy"
 
 
 def _map(path: Path) -> np.ndarray:

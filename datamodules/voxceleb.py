@@ -22,9 +22,9 @@ Data sheet
 """
 
 import csv
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -34,7 +34,7 @@ import numpy as np
 
 from datamodules.base import DataConfig, FaceDataModule
 from datamodules.discovery import generated_by, not_here, walk
-from datamodules.preparation.pictures import UnreadablePicture, count_frames, is_picture
+from datamodules.preparation.pictures import UnreadablePicture, count_frames
 from datamodules.records import Found, Records
 from datamodules.rows import Rows, Tables
 from datamodules.splits import Split, by_part, by_person, draw_people
@@ -50,6 +50,7 @@ _VIDEO = r"[A-Za-z0-9_-]{11}"
 _FRAMES = re.compile(rf"(?:^|/)(?P<person>[^/]+)/1\.6/(?P<video>{_VIDEO})(?:/(?P<track>\d+))?$")
 _CLIPS = re.compile(rf"(?:^|/)(?P<person>id1\d{{4}})/(?P<video>{_VIDEO})$")
 _CUT = re.compile(rf"^(?P<person>id1\d{{4}})#(?P<video>{_VIDEO})#(?P<start>\d+)#(?P<end>\d+)(?:\.mp4)?$")
+_NUMBER = re.compile(r"^(?P<number>\d+)\.(?:jpe?g|png)$", re.IGNORECASE)
 _SECOND = 25  # frames; the pictures at one a second are numbered by the frames of the video
 
 
@@ -79,15 +80,13 @@ class VoxCelebConfig(DataConfig):
             )
 
 
-class Track(NamedTuple):
-    """Pictures in their order in time, or one clip, of one shot; ``others`` are all pictures of their folder."""
+class Place(NamedTuple):
+    """A folder of pictures, or a clip; ``name`` is the person and the video, and the track where it has one."""
 
-    kind: str
     person: str
     name: str
-    folder: Path
-    files: list[str]
-    others: Sequence[str] = ()
+    path: Path
+    kind: str
     part: str = ""
 
 
@@ -104,8 +103,8 @@ class VoxCeleb(FaceDataModule):
             UserError: the root is missing, or holds no frames of that kind.
         """
         config, root = self.config, self.roots()[0]
-        tracks, meta = _look_through(root)
-        there = [kind for kind in KINDS if any(track.kind == kind for track in tracks)]
+        places, meta = _look_through(root)
+        there = [kind for kind in KINDS if any(place.kind == kind for place in places)]
         if not there:
             example = "A.J._Buckley/1.6/<video>/0001300.jpg or id10001/<video>/00001.mp4"
             raise UserError(not_here("VoxCeleb", "voxceleb", root, example, ACCESS))
@@ -115,23 +114,26 @@ class VoxCeleb(FaceDataModule):
                 f"{root.absolute()} holds no frames of data.frames={kind}; it has " + ", ".join(there)
             )
         codes = {
-            "tracks": Counter(track.kind for track in tracks),
-            "part": Counter(track.part or "none" for track in tracks),
+            "folders and clips": Counter(place.kind for place in places),
+            "part": Counter(place.part or "none" for place in places),
         }
-        tracks = sorted((track for track in tracks if track.kind == kind), key=lambda t: (t.person, t.name))
+        places = sorted(place for place in places if place.kind == kind)
         parts = _parts(meta)
-        trained = {track.person for track in tracks if track.part == "train"}
-        both = trained & {track.person for track in tracks if track.part == "test"}
-        notes = [f"{name} is in both partitions: only the training clips are used" for name in sorted(both)]
+        trained = {place.person for place in places if place.part == "train"}
+        both = trained & {place.person for place in places if place.part == "test"}
+        notes = [
+            f"{name} is in both partitions: data.split=official uses only the training clips"
+            for name in sorted(both)
+        ]
         left_out: list[tuple[str, str]] = []
         tables: list[Records] = []
-        for person, group in groupby(tracks, lambda track: track.person):
+        for person, group in groupby(places, lambda place: place.person):
             # One table a person: five million rows must not be as many Python objects at once.
             rows = Rows(str(root.absolute()))
-            for track in group:
-                part = track.part or parts.get(person, "")
+            for place in group:
+                part = place.part or parts.get(person.rstrip("."), "")
                 part = "" if part == "test" and person in both else part
-                self._add(rows, track, part, root, left_out)
+                self._add(rows, place, part, root, left_out)
             if rows.paths:
                 tables.append(rows.records())
         if not tables:
@@ -140,26 +142,40 @@ class VoxCeleb(FaceDataModule):
             )
         return Found(Records.concatenate(tables), left_out, notes, codes, generated_by(root))
 
-    def _add(self, rows: Rows, track: Track, part: str, root: Path, left_out: list[tuple[str, str]]) -> None:
-        config, clip = self.config, not is_picture(Path(track.files[0]))
-        path = track.folder / track.files[0]
-        try:
-            frames = _length(path, root) if clip else len(track.files)
-        except UnreadablePicture as error:
-            left_out.append((str(path), str(error)))
+    def _add(self, rows: Rows, place: Place, part: str, root: Path, left_out: list[tuple[str, str]]) -> None:
+        config, clip = self.config, place.path.is_file()
+        folder = place.path.parent if clip else place.path
+        below = f"{place.path.relative_to(root).as_posix()}"
+        tables = Tables(folder.parent, folder, config.min_confidence, left_out, self.beside(folder))
+        if clip:
+            try:
+                frames = range(0, _length(place.path, root), config.step)
+            except UnreadablePicture as error:
+                left_out.append((str(place.path), str(error)))
+                return
+            table = tables.of_file(place.path.name)
+            if len(frames) < config.min_frames:
+                left_out.append((str(place.path), "too few frames"))
+                return
+            for k in frames:
+                rows.add(below, k, place.person, place.name, UNKNOWN_EXPRESSION, part)
+                rows.label(table, k)
             return
-        places = range(0, frames, config.step) if clip else range(frames)
-        if len(places) < config.min_frames:
-            left_out.append((str(track.folder / track.name.split("/")[-1]), "too few frames"))
-            return
-        tables = Tables(root, track.folder, config.min_confidence, left_out, self.beside(track.folder))
-        table = tables.of_file(path) if clip else tables.of_folder()
+        numbered = _numbered(folder)[:: config.step if place.kind == "clips" else 1]
         # OpenFace took the pictures in the order of their names, as strings: 102.jpg before 12.jpg
-        row_of = {name: k for k, name in enumerate(sorted(track.others or track.files))}
-        for k in places:
-            file = (path if clip else track.folder / track.files[k]).relative_to(root)
-            rows.add(file, k, track.person, track.name, UNKNOWN_EXPRESSION, part)
-            rows.label(table, k if clip else row_of[track.files[k]])
+        row_of = {name: k for k, name in enumerate(sorted(name for _, name in _numbered(folder)))}
+        cuts = [0, len(numbered)]
+        if place.kind == "1fps":
+            gaps = np.flatnonzero(np.diff([number for number, _ in numbered]) > _SECOND) + 1
+            cuts = [0, *gaps.tolist(), len(numbered)]
+        for shot, (start, end) in enumerate(pairwise(cuts)):
+            if end - start < config.min_frames:
+                left_out.append((str(folder), "too few frames"))
+                continue
+            track = f"{place.name}/{shot + 1}" if place.kind == "1fps" else place.name
+            for k, (_, name) in enumerate(numbered[start:end]):
+                rows.add(f"{below}/{name}", k, place.person, track, UNKNOWN_EXPRESSION, part)
+                rows.label_picture(tables, name, row_of[name])
 
     def split(self, records: Records) -> Split:
         """By person: drawn at random, or as the authors' lists say."""
@@ -171,7 +187,10 @@ class VoxCeleb(FaceDataModule):
                     "data.split=official needs vox1_meta.csv below the root, or clips in train and test; add it "
                     "and prepare again (delete the store), or set data.split=people"
                 )
-            return split
+            people = records.select(split.train).people()
+            held = draw_people(people, round(config.val_share * len(people)), 0, config.seed)
+            trained = by_person(records, split.train, held)
+            return Split(trained.train, trained.val, split.test)
         people = records.people()
         val = round(config.val_share * len(people))
         test = len(people) - val - max(1, round(config.train_share * len(people)))
@@ -180,58 +199,40 @@ class VoxCeleb(FaceDataModule):
         )
 
 
-def _look_through(root: Path) -> tuple[list[Track], Path | None]:
-    """All tracks of all kinds, and the authors' list of people."""
-    tracks: list[Track] = []
+def _look_through(root: Path) -> tuple[list[Place], Path | None]:
+    """All places of all kinds, and the authors' list of people; no names of pictures are kept."""
+    places: list[Place] = []
     meta = None
-    for place, folders, files in walk(root):
+    for folder, folders, files in walk(root):
         if "vox1_meta.csv" in files:
-            meta = meta or place / "vox1_meta.csv"
-        below = place.relative_to(root).as_posix()
+            meta = meta or folder / "vox1_meta.csv"
+        below = folder.relative_to(root).as_posix()
         if match := _FRAMES.search(below):
-            tracks.extend(_of_frames(match, place, [file for file in files if is_picture(Path(file))]))
+            if any(_NUMBER.match(file) for file in files):
+                kind = "dense" if match["track"] else "1fps"
+                name = "/".join(filter(None, match.group("person", "video", "track")))
+                places.append(Place(match["person"], name, folder, kind))
         elif match := _CLIPS.search(below):
             for file in files:
                 if file.lower().endswith(".mp4"):
                     name = f"{match['person']}/{match['video']}/{file[:-4]}"
-                    tracks.append(Track("clips", match["person"], name, place, [file]))
+                    places.append(Place(match["person"], name, folder / file, "clips"))
         else:
-            tracks.extend(_of_cuts(place, folders, files))
-    return tracks, meta
+            part = folder.name if folder.name in ("train", "test") else ""
+            for match in filter(None, map(_CUT.match, [*folders, *files])):
+                name = "/".join(match.group("person", "video", "start"))
+                places.append(Place(match["person"], name, folder / match.string, "clips", part))
+    return places, meta
 
 
-def _of_frames(match: re.Match[str], place: Path, files: list[str]) -> Iterator[Track]:
-    """The tracks of a folder of pictures: itself, or at one a second each run without a gap."""
-    person, video = match["person"], f"{match['person']}/{match['video']}"
-    numbered = sorted(
-        (int(file.rpartition(".")[0]), file) for file in files if file.rpartition(".")[0].isdigit()
-    )
-    names = [file for _, file in numbered]
-    if not names:
-        return
-    if match["track"]:
-        yield Track("dense", person, f"{video}/{match['track']}", place, names)
-        return
-    gaps = np.flatnonzero(np.diff([number for number, _ in numbered]) > _SECOND) + 1
-    cuts = [0, *gaps.tolist(), len(names)]
-    for k, (start, end) in enumerate(pairwise(cuts)):
-        yield Track("1fps", person, f"{video}/{k + 1}", place, names[start:end], names)
-
-
-def _of_cuts(place: Path, folders: list[str], files: list[str]) -> Iterator[Track]:
-    """Clips, or folders of pictures, whose name says person, video, start and end."""
-    part = place.name if place.name in ("train", "test") else ""
-    for name in [*folders, *files]:
-        match = _CUT.match(name)
-        if not match:
-            continue
-        sequence = f"{match['person']}/{match['video']}/{match['start']}"
-        if name in files:
-            yield Track("clips", match["person"], sequence, place, [name], part=part)
-        else:
-            pictures = sorted(path.name for path in (place / name).iterdir() if is_picture(path))
-            if pictures:
-                yield Track("clips", match["person"], sequence, place / name, pictures, part=part)
+def _numbered(folder: Path) -> list[tuple[int, str]]:
+    """Pictures by number."""
+    with os.scandir(folder) as entries:
+        return sorted(
+            (int(match["number"]), match.string)
+            for match in (_NUMBER.match(entry.name) for entry in entries)
+            if match
+        )
 
 
 def _length(clip: Path, root: Path) -> int:
@@ -240,9 +241,9 @@ def _length(clip: Path, root: Path) -> int:
     parts = below.relative_to(root).parts
     trees = [root.joinpath(*parts[:-4], "txt", *parts[-3:])] if len(parts) >= 3 else []
     for text in (below, *trees):
-        if text.is_file():
-            return len(read_track(text))
-    return count_frames(clip)
+        if text.is_file() and len(rows := read_track(text)):
+            return len(rows)
+    return count_frames(clip, exact=False)
 
 
 def read_track(path: Path) -> np.ndarray:

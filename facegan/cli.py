@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -11,7 +12,7 @@ from typing import Any
 from datamodules.generated.request import LAYOUTS
 from facegan.config import UserError
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES)
 """What makes writing fail through no fault of the program."""
 
 
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno not in _DISK:
             raise
         print(
-            f"facegan: cannot write {error.filename or 'a file'}: {error.strerror}. What is finished is kept: make "
+            f"facegan: cannot use {error.filename or 'a file'}: {error.strerror}. What is finished is kept: make "
             "room, or choose another place (FACEGAN_DATA, FACEGAN_RUNS), and run the same command again (a "
             "training with --resume)",
             file=sys.stderr,
@@ -62,7 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb("generate", _generate, "Write generated faces in a data set's layout.")
     sub.add_argument("layout", choices=LAYOUTS, nargs="?", default="folder")
     sub.add_argument("--root", help="folder to write to")
-    sub.add_argument("--people", type=int, help="how many; else 100 (folder), or as many as the data set has")
+    sub.add_argument(
+        "--people",
+        type=int,
+        help="how many; else 100 (folder, voxceleb, celeba), 30 (mmi), or as many as the data set has",
+    )
     sub.add_argument("--first-person", type=int, help="seed of the first person; test people start at 500000")
     sub.add_argument("--pictures", type=int, help="pictures of each person (folder)")
     sub.add_argument("--head", choices=["procedural", "ict"], default="procedural")
@@ -96,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("overrides", nargs="*", metavar="data.key=value", help="any config key of the data")
     sub.add_argument("--root", help="folder of the raw data")
     sub.add_argument("--sheet", metavar="PNG", help="where the sheet goes; else ./<dataset>_sheet.png")
-    sub.add_argument("--samples", type=int, default=24, help="pictures in the sheet")
+    sub.add_argument("--samples", type=int, default=24, help="pictures in the sheet; 0 for none")
     sub.add_argument(
         "--splits", metavar="CSV", help="write who is trained and tested on: path, frame, identity, part"
     )
@@ -204,9 +209,10 @@ def _openface(args: argparse.Namespace) -> None:
 
     work = openface_run.jobs(_dataset(args).find().records, args.out, args.stills)
     failed = openface_run.run(work, args.workers)
-    for job, reason in failed:
-        print(f"{job.source}: {reason}")
-    print(f"OpenFace: {len(work) - len(failed):,} of {len(work):,} done")
+    print(f"OpenFace: {len(work) - len(failed):,} of {len(work):,} folders and videos done")
+    if failed:
+        job, reason = failed[0]
+        raise UserError(f"OpenFace failed on {len(failed):,} of them, first on {job.source}: {reason}")
 
 
 def _data(args: argparse.Namespace) -> None:
@@ -228,10 +234,11 @@ def _data(args: argparse.Namespace) -> None:
         none = np.zeros(0, np.int64)
         split = Split(none, none, none)
     print(inspection.table(found, split))
-    path = Path(args.sheet or f"{args.dataset}_sheet.png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_picture(path, inspection.sheet(found.records, data.config.landmarks, args.samples))
-    print(f"sheet: {path}")
+    if args.samples > 0:
+        path = Path(args.sheet or f"{args.dataset}_sheet.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_picture(path, inspection.sheet(found.records, data.config.landmarks, args.samples))
+        print(f"sheet: {path}")
     if args.splits:
         with open(args.splits, "w", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
@@ -256,14 +263,18 @@ def _prepare(args: argparse.Namespace) -> None:
     part, _, whole = args.shard.partition("/")
     if not (part.isdigit() and whole.isdigit() and 1 <= int(part) <= int(whole)):
         raise UserError(f"--shard {args.shard}: write part/whole, as in 3/16")
+    if judged:
+        judge, description = _au_judge(args.au.removeprefix("judge:"))
+        if not data.config.store:
+            # a store of its own: one whose AUs are OpenFace's must not change under a run that uses it
+            data.config.store = f"{data.store_path()}-{hashlib.sha256(description.encode()).hexdigest()[:6]}"
     prepared = data.prepare((int(part), int(whole)))
     print(prepared.summary())
     if judged and prepared.store is not None:
         from datamodules.preparation.annotate import annotate
 
-        judge, description = _au_judge(args.au.removeprefix("judge:"))
         annotate(prepared.store, judge, description)
-        print(f"AUs by {description}")
+        print(f"AUs by {description}; to train on them: data.store={prepared.store.path}")
 
 
 def _au_judge(name: str) -> tuple[Callable[[Any], Any], str]:

@@ -215,6 +215,10 @@ def _origin(result: Mapping[str, Any], judges: Sequence[str]) -> str:
     if result["generated"] and " + " not in result["generated"]:
         lines.append(f"All faces are generated ({result['generated']} head); target AUs are exact truth.")
     lines += [f"Judge: {judge}." for judge in judges]
+    if any(judge in result["data"] for judge in judges):
+        lines.append(
+            "The AU judge also gave the training pictures their AUs: it measures agreement with itself."
+        )
     people = (
         f"; sources: {result['test_people']:,} test people (pairs.csv)" if "test_people" in result else ""
     )

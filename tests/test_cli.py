@@ -16,12 +16,12 @@ def raising(error: BaseException):
     return verb
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_disk_that_takes_no_more_is_one_sentence(monkeypatch, capsys, number):
     monkeypatch.setattr(cli, "_list", raising(OSError(number, os.strerror(number), "runs/a/last.ckpt")))
     assert cli.main(["list"]) == 2
     said = capsys.readouterr().err
-    assert f"cannot write runs/a/last.ckpt: {os.strerror(number)}" in said and "--resume" in said
+    assert f"cannot use runs/a/last.ckpt: {os.strerror(number)}" in said and "--resume" in said
 
 
 def test_other_faults_are_not_hidden(monkeypatch):

@@ -206,6 +206,9 @@ def _write_mmi_person(root: Path, seed: int, number: int, options: MMIOptions) -
         stem = f"{person}-{take + 1:03d}"
         images = [picture.image for picture in pictures]
         if view == 2:
+            # the face is in the right half of a picture that is twice as wide
+            right = np.array([options.size[1], 0], np.float32)
+            shown = [replace(picture, landmarks=picture.landmarks + right) for picture in pictures]
             side = [render(body, _aside(picture), options.size).image for picture in pictures]
             images = [np.concatenate(pair, 1) for pair in zip(side, images, strict=True)]
         elif not coded:
@@ -214,7 +217,9 @@ def _write_mmi_person(root: Path, seed: int, number: int, options: MMIOptions) -
         if options.defects and take == 0 and seed % 2 == 0:
             clip = folder / f"{stem}.avi"
             clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 3 // 4])
-        (folder / f"{stem}.csv").write_text(sequence_csv(pictures, frames_per_second=25.0))
+        (folder / f"{stem}.csv").write_text(
+            sequence_csv(shown if view == 2 else pictures, frames_per_second=25.0)
+        )
         tags = [("Subject", person), *([("Emotion", str(code))] if code else []), ("Occlusions", "none")]
         about = "".join(f"<Metatag Name={quoteattr(key)} Value={quoteattr(value)}/>" for key, value in tags)
         (folder / f"{stem}.xml").write_text(f"<Recording>{about}</Recording>\n")

@@ -19,7 +19,9 @@ class GenerateConfig:
     layout: str = "folder"  # one of LAYOUTS
     root: str = ""  # where to
     head: str = "procedural"  # procedural | ict
-    people: int | None = None  # None: 100 (folder), or as many as the data set has
+    people: int | None = (
+        None  # None: 100 (folder, voxceleb, celeba), 30 (mmi), or as many as the data set has
+    )
     first_person: int = 0  # seed of the first one
     pictures: int = 24  # of each person (folder)
     aus: str = "mixed"  # mixed | prototypes | independent (folder)
@@ -66,6 +68,10 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
 
     root = Path(config.root)
     _check_root(root, config)
+    # said before the first picture is written: what is stopped can be gone on with, and is never taken for photographs
+    root.mkdir(parents=True, exist_ok=True)
+    begun = {"generated": True, "head": config.head, "asked": config.asked, "complete": False}
+    (root / MARK).write_text(json.dumps(begun, indent=1) + "\n")
     options: dict[str, Any] = {
         "head": config.head, "first_person": config.first_person, "seed": config.seed, "workers": config.workers,
         "progress": progress,
@@ -84,29 +90,37 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
         }[config.layout]  # fmt: skip
         write(root, **options)
     mark = json.loads((root / MARK).read_text())
-    (root / MARK).write_text(json.dumps(mark | {"asked": config.asked}, indent=1) + "\n")
+    (root / MARK).write_text(json.dumps(mark | {"asked": config.asked, "complete": True}, indent=1) + "\n")
     return f"{root}: generated faces (head {config.head})"
 
 
 def ensure_generated(config: GenerateConfig, progress: bool = True) -> None:
     """Generate the set unless it is there."""
-    if _asked(Path(config.root)) != config.asked:
+    if not _is_there(config):
         print(generate(config, progress))
 
 
 def wait_until_generated(config: GenerateConfig) -> None:
     """Wait for another process to generate the set; started by torchrun or srun, all ranks begin at once."""
-    while _asked(Path(config.root)) != config.asked:
+    while not _is_there(config):
         time.sleep(0.2)
 
 
-def _asked(root: Path) -> dict[str, object] | None:
+def _is_there(config: GenerateConfig) -> bool:
+    mark = _read_mark(Path(config.root))
+    return bool(mark.get("complete")) and _asked(mark) == config.asked
+
+
+def _read_mark(root: Path) -> dict[str, Any]:
     try:
-        asked = json.loads((root / MARK).read_text()).get("asked")
+        return {"complete": True, **json.loads((root / MARK).read_text())}
     except (OSError, json.JSONDecodeError):
-        return None
+        return {}
+
+
+def _asked(mark: dict[str, Any]) -> dict[str, object] | None:
     # a set that was written before there was an option has its default
-    return None if asked is None else GenerateConfig().asked | asked
+    return GenerateConfig().asked | mark["asked"] if "asked" in mark else None
 
 
 def _check_root(root: Path, config: GenerateConfig) -> None:
@@ -114,7 +128,7 @@ def _check_root(root: Path, config: GenerateConfig) -> None:
         return
     if not (root / MARK).exists():
         raise UserError(f"{root} is not empty and holds no generated faces; choose another --root")
-    if _asked(root) not in (None, config.asked):
+    if _asked(_read_mark(root)) not in (None, config.asked):
         raise UserError(
             f"{root} holds another set of generated faces ({root / MARK}); delete it, or choose another --root"
         )

@@ -25,6 +25,7 @@ def annotate(store: Store, judge: Annotator, name: str, batch_size: int = 64, pr
     """
     if store.meta.get("au") == name:
         return
+    _say(store, f"{name}, unfinished")
     au = np.empty((len(store), store.records.au.shape[1]), np.float32)
     for start in track(range(0, len(store), batch_size), "AUs", disable=not progress):
         rows = np.arange(start, min(start + batch_size, len(store)))
@@ -32,5 +33,9 @@ def annotate(store: Store, judge: Annotator, name: str, batch_size: int = 64, pr
             au[rows] = judge(to_float(store.images(rows).permute(0, 3, 1, 2))).cpu().numpy()
     with replacing(store.path / "records.arrow") as temporary:
         store.records.replace(au=au).write(temporary)
+    _say(store, name)
+
+
+def _say(store: Store, name: str) -> None:
     with replacing(store.path / "store.json") as temporary:
         temporary.write_text(json.dumps({**store.meta, "au": name}, indent=2))

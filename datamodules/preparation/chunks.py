@@ -103,14 +103,14 @@ class replacing:
             return
         with suppress(OSError):
             self._temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             raise UserError(
                 f"cannot write {self._path}: {error.strerror or error}. What is finished is kept: make room (or choose "
                 "another place, FACEGAN_DATA) and run the same command again"
             ) from None
 
 
-def allocated(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def allocated(path: Path, shape: tuple[int, ...]) -> np.memmap:
     """A new memory-mapped array of bytes (``.npy``) with its room on the disk.
 
     Without it a full disk would kill the process by SIGBUS at the first write, with no word.

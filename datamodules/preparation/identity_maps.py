@@ -5,7 +5,6 @@ warped, piece by piece, from its own landmarks onto the mean shape of its person
 A6). A landmark image has a Gaussian dot at each of the 68 landmarks (A15).
 """
 
-import json
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +16,11 @@ from numba import njit
 from scipy.spatial import Delaunay
 
 from datamodules.preparation.chunks import allocated, replacing
-from datamodules.store import Store
+from datamodules.store import Store, maps_file
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
 
 APPEARANCES = ("own", "neutral_mean")
-MAPS = "identity_maps.npy"
 
 
 class NeutralShape:
@@ -82,17 +80,16 @@ def add_identity_maps(store: Store, appearance: str = "own", workers: int = 2) -
             f"identity maps need neutral pictures, and {store.path} has none among {len(records):,}; use a data "
             "set with neutral frames, or set data.identity_maps=none"
         )
-    if store.meta.get("identity_maps") == appearance and (store.path / MAPS).exists():
+    path = store.path / maps_file(appearance)
+    if path.exists():
         return len(records) - int(np.isin(codes, codes[neutral], invert=True).sum()), without
     side = store.image_size
-    with replacing(store.path / MAPS) as temporary:
+    with replacing(path) as temporary:
         maps = allocated(temporary, (len(records), side, side, 3))
         people = [np.flatnonzero(codes == code) for code in np.unique(codes[neutral])]
         with ThreadPoolExecutor(workers) as pool:
             made = sum(pool.map(partial(_fill, store, maps, neutral, appearance), people))
         maps.flush()
-    with replacing(store.path / "store.json") as temporary:
-        temporary.write_text(json.dumps({**store.meta, "identity_maps": appearance}, indent=2))
     return made, without
 
 

@@ -3,6 +3,7 @@
 A thin wrapper: FaceLandmarkImg for folders of single pictures, FeatureExtraction for folders of frames and for
 videos. Its CSVs go into a tree like that of the raw data, where ``data.au_root`` finds them (or into ``processed``
 beside the pictures). A recording on its side is written upright first, for OpenFace looks for upright faces only.
+What a program leaves behind when it fails or is killed is thrown away.
 """
 
 import shlex
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,46 +29,53 @@ _BLOCKS = ("-aus", "-pose", "-2Dfp")
 
 @dataclass(frozen=True)
 class Job:
-    """One call of OpenFace: ``source`` is a folder of pictures or a video, ``csv`` what it writes.
+    """One call of OpenFace on a folder of pictures, or on a video.
 
-    Of stills ``csv`` is a folder. ``view`` is how the recording must be looked at before (``pictures.VIEWS``).
+    Args:
+        program: ``STILLS`` or ``SEQUENCE``.
+        source: the folder or the video.
+        out: folder of what it writes.
+        view: how the recording must be looked at before (``pictures.VIEWS``).
     """
 
     program: str
     source: Path
-    csv: Path
+    out: Path
     view: str = ""
 
-    @property
-    def command(self) -> list[str]:
-        """The command line."""
+    def command(self, source: Path | None = None, out: Path | None = None) -> list[str]:
+        """The command line; with another source or folder for what it writes where they are given."""
+        source, out = source or self.source, out or self.out
         if self.program == STILLS:
-            return [STILLS, "-fdir", str(self.source), "-out_dir", str(self.csv), *_BLOCKS]
-        kind = "-f" if self.source.is_file() else "-fdir"
-        return [
-            SEQUENCE,
-            kind,
-            str(self.source),
-            "-of",
-            self.csv.stem,
-            "-out_dir",
-            str(self.csv.parent),
-            *_BLOCKS,
-        ]
+            return [STILLS, "-fdir", str(source), "-out_dir", str(out), *_BLOCKS]
+        kind = "-f" if source.is_file() else "-fdir"
+        return [SEQUENCE, kind, str(source), "-of", self._name, "-out_dir", str(out), *_BLOCKS]
+
+    @property
+    def _name(self) -> str:
+        return self.source.stem if self.source.is_file() else self.source.name
+
+    @property
+    def done(self) -> Path:
+        """The file that is there when the job is done: the CSV; of stills, some of which have no face, a note."""
+        return self.out / (".openface" if self.program == STILLS else f"{self._name}.csv")
 
     @property
     def is_done(self) -> bool:
-        """Whether its CSV (of stills: one for each picture) is there."""
-        if self.program == SEQUENCE:
-            return self.csv.is_file()
-        pictures = [path for path in self.source.iterdir() if is_picture(path)]
-        return all((self.csv / f"{path.stem}.csv").is_file() for path in pictures)
+        """Whether it was done, for all pictures that are there now."""
+        if not self.done.is_file():
+            return False
+        return self.program == SEQUENCE or self.done.read_text() == _listed(self.source)
+
+
+def _listed(folder: Path) -> str:
+    return "\n".join(sorted(path.name for path in folder.iterdir() if is_picture(path)))
 
 
 def jobs(records: Records, out: Path | None = None, stills: bool = False) -> list[Job]:
-    """What to run for the pictures of a table, in their order, each folder or video once.
+    """What to run for the pictures of a table, each folder or video once.
 
-    Halves of a dual view are left out: OpenFace would track one of their two faces.
+    Halves of a dual view are passed over: OpenFace would track one of their two faces.
 
     Args:
         records: of raw data.
@@ -74,31 +83,31 @@ def jobs(records: Records, out: Path | None = None, stills: bool = False) -> lis
         stills: pictures are single ones; otherwise those of a folder with frames above 0 are taken for a sequence.
     """
     roots, paths = (records.table.column(name).to_pylist() for name in ("root", "path"))
-    views = [records.names("view")[code] for code in records.codes("view")]
+    views, codes = records.names("view"), records.codes("view").tolist()
     frames = records.numbers("frame").tolist()
-    folders: dict[Path, bool] = {}
-    made: dict[tuple[Path, str], Job] = {}
-    for root, path, view, frame in zip(roots, paths, views, frames, strict=True):
-        file = Path(root) / path
-        if is_picture(file):
-            folders[file.parent] = folders.get(file.parent, False) or (frame > 0 and not stills)
-        elif (file, view) not in made and view not in ("left", "right"):
-            where = _beside(file.parent, Path(root), out)
-            made[file, view] = Job(SEQUENCE, file, where / f"{file.stem}.csv", view)
-    for folder, is_sequence in folders.items():
-        root = Path(next(root for root in dict.fromkeys(roots) if folder.is_relative_to(root)))
-        if is_sequence:
-            job = Job(SEQUENCE, folder, _beside(folder.parent, root, out) / f"{folder.name}.csv")
-        else:
-            job = Job(STILLS, folder, _beside(folder, root, out))
-        made[folder, ""] = job
-    return list(made.values())
+    folders: dict[tuple[str, str], bool] = {}
+    videos: dict[tuple[str, str, str], None] = {}
+    for root, path, code, frame in zip(roots, paths, codes, frames, strict=True):
+        folder, _, name = path.rpartition("/")
+        if is_picture(Path(name)):
+            folders[root, folder] = folders.get((root, folder), False) or (frame > 0 and not stills)
+        elif views[code] not in ("left", "right"):
+            videos[root, path, views[code]] = None
+    made = []
+    for (name, below), is_sequence in folders.items():
+        root, folder = Path(name), Path(name, below)
+        # a sequence's CSV lies beside its folder, as FeatureExtraction -fdir is mostly told; not outside the root
+        place = folder.parent if is_sequence and folder != root else folder
+        made.append(Job(SEQUENCE if is_sequence else STILLS, folder, _beside(place, root, out)))
+    for name, path, view in videos:
+        video = Path(name) if path == "." else Path(name, path)
+        root = video.parent if path == "." else Path(name)
+        made.append(Job(SEQUENCE, video, _beside(video.parent, root, out), view))
+    return made
 
 
 def _beside(folder: Path, root: Path, out: Path | None) -> Path:
-    if out is None:
-        return folder / "processed"
-    return out / folder.relative_to(root) if folder.is_relative_to(root) else out
+    return folder / "processed" if out is None else out / folder.relative_to(root)
 
 
 def run(work: Sequence[Job], workers: int = 1, progress: bool = True) -> list[tuple[Job, str]]:
@@ -110,7 +119,7 @@ def run(work: Sequence[Job], workers: int = 1, progress: bool = True) -> list[tu
     to_do = [job for job in work if not job.is_done]
     missing = sorted({job.program for job in to_do if shutil.which(job.program) is None})
     if missing:
-        lines = "\n".join(shlex.join(job.command) for job in to_do[:5])
+        lines = "\n".join(shlex.join(job.command()) for job in to_do[:5])
         more = f"\n… and {len(to_do) - 5:,} more like these" if len(to_do) > 5 else ""
         raise UserError(
             f"OpenFace is not here: looked for {' and '.join(missing)} on the PATH. Put its bin folder there, or run "
@@ -123,31 +132,40 @@ def run(work: Sequence[Job], workers: int = 1, progress: bool = True) -> list[tu
 
 
 def _run_one(job: Job) -> str:
-    """Run one job; the reason where it failed, else an empty text."""
-    where = job.csv if job.program == STILLS else job.csv.parent
-    where.mkdir(parents=True, exist_ok=True)
-    upright = None
+    """Run one job in a folder apart, and move what it wrote when it has ended well; the reason if it has not."""
+    apart = job.out / f".{job.source.name}.part"
+    shutil.rmtree(apart, ignore_errors=True)
+    written, upright = apart / "written", apart / job.source.stem
+    listed = _listed(job.source) if job.program == STILLS else ""
     try:
+        written.mkdir(parents=True)
         if job.view:
-            upright = job.csv.with_suffix(".upright")
             _write_upright(job, upright)
-            command = Job(SEQUENCE, upright, job.csv).command
-        else:
-            command = job.command
+        command = job.command(upright if job.view else None, written)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
+            return f"{job.program} ended with {done.returncode}: {last[0][:200]}"
+        tables = sorted(written.glob("*.csv"))
+        for table in tables:
+            table.replace(job.out / table.name)
+        if job.program == STILLS:
+            job.done.write_text(listed)
+        return "" if job.is_done else f"{job.program} wrote no {job.done.name}"
     except (OSError, UnreadablePicture) as error:
         return str(error)
     finally:
-        if upright is not None:
-            shutil.rmtree(upright, ignore_errors=True)
-    if done.returncode:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
-        return f"{command[0]} ended with {done.returncode}: {last[0][:200]}"
-    return "" if job.is_done else f"{command[0]} wrote no {job.csv.name}"
+        shutil.rmtree(apart, ignore_errors=True)
 
 
 def _write_upright(job: Job, folder: Path) -> None:
-    """The frames of a video that lies on its side, upright, as pictures in a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, image in read_frames(job.source, np.arange(count_frames(job.source))):
-        Image.fromarray(look(image, job.view)).save(folder / f"{number:06d}.png")
+    """The frames of a video that lies on its side, upright, as pictures in a folder; up to where it is damaged."""
+    folder.mkdir(parents=True)
+    frames = read_frames(job.source, np.arange(count_frames(job.source)))
+    number, image = next(frames, (0, None))
+    if image is None:
+        raise UnreadablePicture("no frame can be read")
+    Image.fromarray(look(image, job.view)).save(folder / f"{number:06d}.png")
+    with suppress(UnreadablePicture):
+        for number, image in frames:
+            Image.fromarray(look(image, job.view)).save(folder / f"{number:06d}.png")

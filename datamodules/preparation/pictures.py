@@ -65,21 +65,26 @@ def look(image: np.ndarray, view: str) -> np.ndarray:
     return np.ascontiguousarray(shown)
 
 
-def count_frames(path: str | Path) -> int:
+def count_frames(path: str | Path, exact: bool = True) -> int:
     """Number of pictures in a video, counted from its packets without decoding.
+
+    Args:
+        exact: count; else believe the file's own number, where it states one.
 
     Raises:
         UnreadablePicture: not a video that can be opened.
     """
-    return frame_size_and_count(path)[1]
+    return frame_size_and_count(path, exact)[1]
 
 
-def frame_size_and_count(path: str | Path) -> tuple[tuple[int, int], int]:
+def frame_size_and_count(path: str | Path, exact: bool = True) -> tuple[tuple[int, int], int]:
     """(height, width) of a video's pictures, and how many there are; see ``count_frames``."""
     try:
         with av.open(str(path)) as container:
-            context = container.streams.video[0].codec_context
-            size = (context.height, context.width)
+            stream = container.streams.video[0]
+            size = (stream.codec_context.height, stream.codec_context.width)
+            if stream.frames and not exact:
+                return size, stream.frames
             return size, sum(1 for packet in container.demux(video=0) if packet.size)
     except (av.FFmpegError, OSError, IndexError) as error:
         raise UnreadablePicture(f"unreadable video ({type(error).__name__})") from None

@@ -241,3 +241,24 @@ def test_identity_maps_and_landmark_images_come_with_the_pictures(module):
 def test_maps_of_crops_are_refused(module):
     with pytest.raises(UserError, match=r"data\.identity_maps goes with whole faces"):
         module(identity_maps="own", crop=24).setup()
+
+
+def test_changed_raw_data_is_noticed_however_deep_it_lies(tmp_path, monkeypatch):
+    root = write_people(tmp_path / "raw" / "deep" / "deeper", people=3, pictures=4).parent.parent
+    config = FolderConfig(root=str(root), landmarks="openface", image_size=32, prepare_workers=1)
+    data = Folder(config)
+    data.prepare_data()
+
+    def find(self):
+        raise UserError("looked through it again")
+
+    monkeypatch.setattr(Folder, "find", find)
+    Folder(config).prepare_data()  # nothing has changed
+    (root / "deep" / "deeper" / "p000001" / "000004.png").unlink()
+    with pytest.raises(UserError, match="looked through it again"):
+        Folder(config).prepare_data()
+
+
+def test_an_au_root_that_is_not_there(tmp_path, module):
+    with pytest.raises(UserError, match=r"data\.au_root=.*nowhere: looked for OpenFace's CSVs"):
+        module(au_root=str(tmp_path / "nowhere")).prepare(progress=False)

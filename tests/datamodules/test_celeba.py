@@ -133,3 +133,21 @@ def test_bad_input_is_told_what_to_do(tmp_path):
         module(tmp_path, frontal=0.1).find()
     with pytest.raises(UserError, match=r"data\.frontal=0: must be above 0"):
         module(tmp_path, frontal=0)
+
+
+def test_behind_a_link_and_from_within(tmp_path, monkeypatch):
+    pictures(tmp_path / "scratch")
+    (tmp_path / "celeba").mkdir()
+    (tmp_path / "celeba" / "img_align_celeba").symlink_to(tmp_path / "scratch")
+    (tmp_path / "celeba" / "again").symlink_to(tmp_path / "celeba")  # a ring
+    assert len(module(tmp_path / "celeba").find().records) == 10
+    (tmp_path / "img_align_celeba").mkdir()
+    pictures(tmp_path / "img_align_celeba" / "inner")
+    monkeypatch.chdir(tmp_path / "img_align_celeba")
+    assert len(module(".").find().records) == 10
+
+
+def test_still_packed(tmp_path):
+    (tmp_path / "img_align_celeba.zip").touch()
+    with pytest.raises(UserError, match=r"it holds img_align_celeba\.zip, still packed"):
+        module(tmp_path).find()

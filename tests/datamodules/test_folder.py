@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faces_on_disk import STILL, aus, csv_rows, draw, landmarks, save, write_csv, write_people
-from preparation.test_pictures import write_video
+from preparation.test_pictures import write_grey
 
 from datamodules.all import DATAMODULES
 from datamodules.folder import Folder, FolderConfig, find_folder
@@ -107,7 +107,7 @@ def test_a_flat_folder_without_labels_is_one_person(tmp_path):
 
 
 def test_a_video_is_split_by_time_and_rows_follow_their_frames(tmp_path):
-    write_video(tmp_path / "clip.mp4", 20)
+    write_grey(tmp_path / "clip.mp4", 20)
     columns = csv_rows(np.stack([landmarks(64)] * 20), np.stack([aus(k) for k in range(20)]))
     columns["success"][4] = 0
     write_csv(tmp_path / "clip.csv", columns)

@@ -73,12 +73,45 @@ def test_apex_frames_are_counted_from_one_in_the_coding(tmp_path):
     assert module(tmp_path).find().records.numbers("frame").tolist() == [0, 8, 9, 10]
 
 
+def test_most_aus_at_their_apex_and_no_blinks(tmp_path):
+    blink = ("45", [(1, 20), (2, 21), (3, 24)])
+    smile = [("6", [(2, 12), (3, 62)]), ("12", [(2, 12), (3, 62)])]
+    session(tmp_path, 2, "S035-004", aucs=coding(*smile, blink), frames=70)
+    # from 0: 11 to 61
+    assert module(tmp_path, neutral=False).find().records.numbers("frame").tolist() == [34, 35, 36]
+
+
 def test_aus_that_never_meet_and_codings_without_markers(tmp_path):
-    session(tmp_path, 2, "S035-004", aucs=coding(("1", [(2, 2), (3, 4)]), ("12", [(2, 10), (3, 17)])))
-    session(tmp_path, 3, "S035-005", aucs=coding(("1", [(2, 2)])))
-    session(tmp_path, 4, "S035-006", aucs=coding(("1", [(2, 40), (3, 60)])))  # beyond the clip's end
+    # the first of two equally good stretches; an apex without an end lasts to the end of the clip
+    apart = coding(("1", [(2, 3), (3, 8)]), ("12", [(2, 12), (3, 17)]))
+    session(tmp_path, 2, "S035-004", aucs=apart)
+    session(tmp_path, 3, "S035-005", aucs=coding(("1", [(2, 11)])))
+    session(tmp_path, 4, "S035-006", aucs=coding(("1", [(1, 2)])))  # no apex at all: the middle
     frames = module(tmp_path, neutral=False).find().records.numbers("frame").tolist()
-    assert frames == [11, 12, 13, 9, 10, 11, 9, 10, 11]
+    assert frames == [3, 4, 5, 13, 14, 15, 9, 10, 11]
+
+
+def test_clips_that_end_too_early_are_left_out(tmp_path):
+    session(tmp_path, 2, "S035-004", aucs=coding(("1", [(2, 40), (3, 60)])))
+    session(tmp_path, 3, "S035-005", frames=1)
+    session(tmp_path, 4, "S035-006")
+    found = module(tmp_path).find()
+    assert [reason for _, reason in found.left_out] == ["ends before its apex", "fewer than 3 frames"]
+    assert len(found.records) == 4
+
+
+def test_two_downloads_of_one_session_and_names_in_capitals(tmp_path):
+    folder = session(tmp_path, 1, "S035-004")
+    again = tmp_path / "second" / "Sessions" / "1"
+    again.mkdir(parents=True)
+    for path in folder.iterdir():
+        (again / path.name).write_bytes(path.read_bytes())
+    capitals = session(tmp_path, 2, "S036-004")
+    for path in list(capitals.iterdir()):
+        path.rename(capitals / path.name.upper())
+    found = module(tmp_path).find()
+    assert [reason for _, reason in found.left_out] == ["in two downloads"]
+    assert found.records.people() == ["S035", "S036"] and len(found.records) == 8
 
 
 def test_codes_above_six_and_sessions_without_emotion(tmp_path):

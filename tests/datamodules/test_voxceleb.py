@@ -143,14 +143,16 @@ def test_people_in_both_partitions_are_trained_on_only(tmp_path):
     for part, people in (("train", ("id10001", "id10282")), ("test", ("id10282", "id10300"))):
         for person in people:
             name = f"{person}#OmSWVqpb-N0#{len(part):06d}#000200"
-            touch(tmp_path / part / name, ["0000000.png", "0000001.png"])
+            touch(tmp_path / part / name, [f"{k:07d}.png" for k in range(13)])
     data = module(tmp_path, split="official")
     found = data.find()
-    assert found.notes == ["id10282 is in both partitions: only the training clips are used"]
+    assert found.notes == ["id10282 is in both partitions: data.split=official uses only the training clips"]
     split = data.split(found.records)
     assert found.records.select(split.train).people() == ["id10001", "id10282"]
     assert found.records.select(split.test).people() == ["id10300"]
-    assert len(split.train) == 4 and len(split.test) == 2
+    # every sixth of 13 frames, as of a clip
+    assert len(split.train) == 6 and len(split.test) == 3
+    assert found.records.path(1).endswith("/0000006.png")
 
 
 def test_bad_input_is_told_what_to_do(tmp_path):

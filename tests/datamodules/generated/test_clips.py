@@ -34,7 +34,9 @@ def test_tracks_are_read_as_they_were_written(tracks, tmp_path):
     assert prepared.kept == 19 * 5 - 1  # one picture is cut off in the middle
     data.setup()
     batch = next(iter(data.train_dataloader()))
-    assert (batch["source_identity"] == batch["target_identity"]).all()
+    tracks_of = data.train.store.records.codes("sequence")
+    assert (tracks_of[batch["source_index"]] == tracks_of[batch["target_index"]]).all()
+    assert (batch["source_index"] != batch["target_index"]).all()
 
 
 def test_a_track_turns_its_head_and_moves_its_face(tracks):
@@ -116,6 +118,10 @@ def test_the_faces_come_out_upright(clips, tmp_path):
 def test_both_halves_of_a_dual_view(clips):
     records = mmi(clips, sides=["dual"]).find().records
     assert sorted(set(records.names("view"))) == ["left", "right"]
+    # the CSV's one face may be in either half: it is given to neither
+    assert not records.has_au.any() and not np.isfinite(records.landmarks).any()
+    sequences = records.names("sequence")
+    assert len(sequences) == 4 and all(name.endswith(("/left", "/right")) for name in sequences)
 
 
 def test_more_people_than_mmi_has(tmp_path):

@@ -22,3 +22,23 @@ def test_defects_only_where_there_are_some(tmp_path):
         GenerateConfig(layout="rafd", root=str(tmp_path), defects=True)
     generate(GenerateConfig("bu4dfe", str(tmp_path), people=1, defects=True, workers=1), progress=False)
     assert (tmp_path / "BU_WrlViewer_V2").is_dir()
+
+
+def test_a_set_that_was_stopped_is_gone_on_with_and_never_taken_for_whole(tmp_path, monkeypatch):
+    from datamodules.generated import clips
+
+    config = GenerateConfig("mmi", str(tmp_path), people=1, workers=1)
+
+    def stopped(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(clips, "_write_clip", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            generate(config, progress=False)
+    assert json.loads((tmp_path / MARK).read_text())["complete"] is False
+    with pytest.raises(UserError, match="holds another set"):
+        generate(GenerateConfig("mmi", str(tmp_path), people=2, workers=1), progress=False)
+    ensure_generated(config, progress=False)
+    assert json.loads((tmp_path / MARK).read_text())["complete"] is True
+    assert len(list(tmp_path.rglob("*.avi"))) == 6

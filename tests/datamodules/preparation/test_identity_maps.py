@@ -4,8 +4,8 @@ from faces_on_disk import draw, landmarks, write_people
 from skimage.transform import PiecewiseAffineTransform, warp
 
 from datamodules.folder import Folder, FolderConfig
-from datamodules.preparation.identity_maps import MAPS, NeutralShape, add_identity_maps, landmark_images
-from datamodules.store import Store
+from datamodules.preparation.identity_maps import NeutralShape, add_identity_maps, landmark_images
+from datamodules.store import Store, maps_file
 from facegan.config import UserError
 
 SIZE = 96
@@ -52,7 +52,7 @@ def store(tmp_path) -> Store:
 
 def test_maps_of_a_store(store):
     assert add_identity_maps(store) == (8, ["p000002"])
-    maps = np.load(store.path / MAPS)
+    maps = store.identity_maps("own")
     codes, names = store.records.codes("identity"), store.records.names("identity")
     for row in range(len(store)):
         assert maps[row].any() == (names[codes[row]] != "p000002")
@@ -62,12 +62,14 @@ def test_maps_of_a_store(store):
     np.testing.assert_array_equal(
         maps[person[1]], shape.warp(store.images(person[1:2]).numpy()[0], store.landmarks[person[1]])
     )
-    # once made they are left alone, unless another appearance is asked for
-    before = (store.path / MAPS).stat().st_mtime_ns
+    # once made they are left alone, unless another appearance is asked for, which has its own file
+    before = (store.path / maps_file("own")).stat().st_mtime_ns
     assert add_identity_maps(Store(store.path)) == (8, ["p000002"])
-    assert (store.path / MAPS).stat().st_mtime_ns == before
+    assert (store.path / maps_file("own")).stat().st_mtime_ns == before
+    with pytest.raises(UserError, match=r"prepare again with data\.identity_maps=neutral_mean"):
+        store.identity_maps("neutral_mean")
     add_identity_maps(Store(store.path), "neutral_mean")
-    mean = np.load(store.path / MAPS)
+    mean = store.identity_maps("neutral_mean")
     assert (mean[person] == mean[person[0]]).all() and mean[person[0]].any()
 
 

@@ -20,8 +20,6 @@ import json, pathlib, shutil, sys
 given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 out = pathlib.Path(given["-out_dir"])
 source = pathlib.Path(given.get("-fdir") or given["-f"])
-if "broken" in source.name:
-    sys.exit("cannot read " + source.name)
 with open({log!r}, "a") as log:
     log.write(json.dumps([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]) + chr(10))
 pictures = sorted(source.iterdir()) if source.is_dir() else []
@@ -29,7 +27,10 @@ if pictures and pictures[0].suffix == ".png":
     shutil.copy(pictures[0], {first!r})
 names = [given["-of"]] if "-of" in given else [p.stem for p in pictures if p.suffix in (".jpeg", ".png")]
 for name in names:
-    shutil.copy({csv!r}, out / (name + ".csv"))
+    if "faceless" not in name:
+        shutil.copy({csv!r}, out / (name + ".csv"))
+if "broken" in source.name:
+    sys.exit("cannot go on with " + source.name)
 """
 
 
@@ -90,7 +91,7 @@ def test_single_pictures_have_a_program_of_their_own(tmp_path, openface):
     (work,) = jobs(records, stills=True)
     assert work.program == STILLS and not work.is_done
     run([work], progress=False)
-    assert work.is_done and len(list((tmp_path / "faces" / "ann" / "processed").iterdir())) == 3
+    assert work.is_done and len(list((tmp_path / "faces" / "ann" / "processed").glob("*.csv"))) == 3
 
 
 def test_a_clip_on_its_side_is_turned_first(tmp_path, openface):
@@ -104,7 +105,34 @@ def test_a_clip_on_its_side_is_turned_first(tmp_path, openface):
     assert run([work], progress=False) == [] and work.is_done
     seen = read_picture(tmp_path / "first.png")
     assert seen.shape == face.shape and np.abs(seen.astype(float) - face).mean() < 6
-    assert not work.csv.with_suffix(".upright").exists()
+    assert work.done == tmp_path / "processed" / "a.csv" and not list(tmp_path.rglob("*.part"))
+
+
+def test_a_picture_without_a_face_does_not_keep_its_folder_from_being_done(tmp_path, openface):
+    for name in ("one", "faceless"):
+        save(tmp_path / "faces" / "ann" / f"{name}.png", draw(landmarks()))
+    records = Folder(FolderConfig(root=str(tmp_path / "faces"))).find().records
+    (work,) = jobs(records, stills=True)
+    assert run([work], progress=False) == [] and work.is_done
+    run([work], progress=False)
+    assert len(openface()) == 1
+    save(tmp_path / "faces" / "ann" / "later.png", draw(landmarks()))
+    assert not work.is_done
+
+
+def test_pictures_in_the_root_itself(tmp_path, openface):
+    for k in range(2):
+        save(tmp_path / "faces" / f"{k}.png", draw(landmarks()))
+    data = Folder(FolderConfig(root=str(tmp_path / "faces")))
+    assert run(jobs(data.find().records), progress=False) == []
+    assert data.find().records.has_au.all()
+
+
+def test_a_sequence_annotated_picture_by_picture_is_read_too(oulu, openface):
+    run(jobs(module(oulu).find().records, stills=True), progress=False)
+    assert {command[0] for command in openface()} == {STILLS}
+    records = module(oulu).find().records
+    assert records.has_au.all() and (records.au[:, 0] == 0).all()  # each picture's own first row
 
 
 def test_a_failure_is_reported_and_the_others_go_on(oulu, openface):
@@ -120,9 +148,13 @@ def test_a_failure_is_reported_and_the_others_go_on(oulu, openface):
             "identity": ["x"] * len(paths),
         }
     )
-    failed = run(jobs(Records.concatenate([rows, broken])), progress=False)
-    assert [reason for _, reason in failed] == ["FeatureExtraction ended with 1: cannot read broken"]
-    assert len(openface()) == 1
+    work = jobs(Records.concatenate([rows, broken]))
+    failed = run(work, progress=False)
+    assert [reason for _, reason in failed] == ["FeatureExtraction ended with 1: cannot go on with broken"]
+    # what it had written is no result
+    assert not list(oulu.rglob("broken.csv")) and not list(oulu.rglob("*.part"))
+    assert list(oulu.rglob("Anger.csv"))
+    assert [job.source.name for job in work if not job.is_done] == ["broken"]
 
 
 def test_without_openface_the_commands_are_named(oulu, monkeypatch):
