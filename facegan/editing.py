@@ -73,8 +73,11 @@ class FaceEditor:
                 f"{path}: {error}; give a picture in which a face is seen from the front"
             ) from None
         matrix = alignment_matrix(landmarks, self._aligned, self.align)
-        matrix[:, 2] -= (self._aligned - self.size) // 2  # the middle, as where nothing is drawn
-        face = torch.from_numpy(crop(picture, matrix, self.size)).permute(2, 0, 1)
+        start = (self._aligned - self.size) // 2  # the middle, as in ``data.crop``
+        inside = slice(start, start + self.size)
+        aligned = crop(picture, matrix, self._aligned)[inside, inside]
+        face = torch.from_numpy(np.ascontiguousarray(aligned)).permute(2, 0, 1)
+        matrix[:, 2] -= start
         return Face(picture, matrix, face.float() / 127.5 - 1)
 
 
