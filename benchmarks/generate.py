@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from datamodules.generated import raster
+from datamodules.generated.folder import FOLDER_LAYOUT
 from datamodules.generated.head import HEADS, load_head
 from datamodules.generated.person import Person
 from datamodules.generated.render import apex, au_weights, draw_shot, embody, rotation
-from datamodules.generated.writers import write_folder
 from facegan.config import UserError
 
 SIZE = 128
@@ -64,11 +64,10 @@ def main() -> None:
             print(f"{name}: left out ({error})")
             continue
         with tempfile.TemporaryDirectory() as root:
-            write_folder(f"{root}/warm", options.workers, 2, head=name, workers=options.workers)
+            asked = {"head": name, "workers": options.workers}
+            FOLDER_LAYOUT.write(f"{root}/warm", people=options.workers, pictures=2, **asked)
             start = time.perf_counter()
-            write_folder(
-                f"{root}/timed", options.people, options.pictures, head=name, workers=options.workers
-            )
+            FOLDER_LAYOUT.write(f"{root}/timed", people=options.people, pictures=options.pictures, **asked)
             rate = options.people * options.pictures / (time.perf_counter() - start)
         plain = painters_order(name, 10)
         print(

@@ -74,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--aus", choices=["mixed", "prototypes", "independent"], help="which expressions (folder)"
     )
+    sub.add_argument(
+        "--spread", type=float, help="of pose, light and background (folder): 0 a studio, 1 anything"
+    )
     sub.add_argument("--size", type=int, help="side of a picture (folder)")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--workers", type=int, help="processes; as many as there are cores if not given")
@@ -221,7 +224,7 @@ def _data(args: argparse.Namespace) -> None:
     import numpy as np
 
     from datamodules import inspection
-    from datamodules.generated.writers import save_picture
+    from datamodules.generated.files import save_picture
     from datamodules.splits import Split
 
     data = _dataset(args)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.generated.writers import write_folder
+from datamodules.generated.folder import FOLDER_LAYOUT
 from facegan import editing, experiment
 from facegan.cli import main
 from facegan.config import UserError
@@ -19,7 +19,7 @@ from tests.test_experiment import TINY
 @pytest.fixture(scope="module")
 def people(tmp_path_factory) -> Path:
     """Four generated people, pictures large enough for dlib."""
-    return write_folder(tmp_path_factory.mktemp("faces"), 4, 3, size=160, workers=1)
+    return FOLDER_LAYOUT.write(tmp_path_factory.mktemp("faces"), people=4, pictures=3, size=160, workers=1)
 
 
 @pytest.fixture(scope="module")

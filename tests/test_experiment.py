@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from datamodules.generated.folder import FOLDER_LAYOUT
 from datamodules.generated.request import GenerateConfig, ensure_generated, wait_until_generated
-from datamodules.generated.writers import write_folder
 from facegan import experiment
 from facegan.cli import main
 from facegan.config import UserError
@@ -34,7 +34,7 @@ TINY = [
 @pytest.fixture(scope="session")
 def people(tmp_path_factory) -> Path:
     """Seven generated people with five pictures each, in the folder layout."""
-    return write_folder(tmp_path_factory.mktemp("people"), 7, 5, size=64, workers=1)
+    return FOLDER_LAYOUT.write(tmp_path_factory.mktemp("people"), people=7, pictures=5, size=64, workers=1)
 
 
 def tiny(people: Path, *more: str) -> experiment.ExperimentConfig:
@@ -128,8 +128,8 @@ def test_a_run_leaves_what_it_should(people):
 
 def test_a_person_alone_is_evaluated_on_later_frames_by_a_judge_of_its_own(tmp_path, capsys):
     """The whole path of eggan_video: the judge learns the first frames, the last ones are the test."""
-    person = write_folder(tmp_path / "one", 1, 40, size=128, workers=1)
-    others = write_folder(tmp_path / "others", 2, 4, size=64, workers=1)
+    person = FOLDER_LAYOUT.write(tmp_path / "one", people=1, pictures=40, size=128, workers=1)
+    others = FOLDER_LAYOUT.write(tmp_path / "others", people=2, pictures=4, size=64, workers=1)
     weights = tmp_path / "judge.safetensors"
     small = [item for item in TINY if not item.startswith(("data.name", "data.landmarks"))]
     judge = [

@@ -6,17 +6,15 @@ Written from what is known of the real trees, not from the readers, so that one 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from xml.sax.saxutils import quoteattr
 
 import av
 import numpy as np
 
-from datamodules.generated.head import load_head
-from datamodules.generated.person import Person
-from datamodules.generated.render import Body, Picture, Shot, apex, draw_shot, embody, render, studio
-from datamodules.generated.sequences import check_people, film, rise_and_fall, write_csv
-from datamodules.generated.writers import choose_options, mark, save_picture, sequence_csv, spread
+from datamodules.generated.files import folder_csv, save_picture, sequence_csv
+from datamodules.generated.layout import Layout, LayoutOptions
+from datamodules.generated.render import Body, Picture, Shot, apex, draw_shot, render, studio
+from datamodules.generated.sequences import film, rise_and_fall
 from facegan.faces import AU_MAX, AUS, EXPRESSIONS
 
 _NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eve", "Finn", "Gia", "Hugo")
@@ -25,22 +23,19 @@ _LETTERS = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 
 
 @dataclass(frozen=True)
-class VoxCelebOptions:
-    """What ``write_voxceleb`` writes; stored in ``GENERATED.json``.
+class VoxCelebOptions(LayoutOptions):
+    """What can be varied in VoxCeleb1's layout.
 
-    ``kind``: "dense" (every sixth frame, by track) or "1fps" (one a second, tracks in one folder); ``sides``:
+    ``kind``: "dense" (every sixth frame, by track) or "1fps" (one a second, tracks in one folder); ``widths``:
     smallest and largest crop in pixels; ``defects``: a name with a dot at its end, a video id that begins with a
     dash, a track of one frame, and a frame that cannot be read.
     """
 
-    head: str = "procedural"
-    seed: int = 0
     kind: str = "dense"
     videos: int = 2
     tracks: int = 2
     frames: int = 8
-    sides: tuple[int, int] = (96, 192)
-    texture: int = 256
+    widths: tuple[int, int] = (96, 192)
     defects: bool = False
 
 
@@ -64,9 +59,9 @@ def talk(body: Body, frames: int, side: int, rng: np.random.Generator) -> Iterat
         yield render(body, replace(scene, au=au, pose=pose, grain_seed=int(rng.integers(2**31))), shape)
 
 
-def _write_voxceleb_person(root: Path, seed: int, name: str, first: bool, options: VoxCelebOptions) -> None:
-    head = load_head(options.head)
-    body = embody(head, Person.draw(head, seed), options.texture)
+def _write_voxceleb_person(root: Path, seed: int, name: str, first: bool, options: VoxCelebOptions) -> str:
+    """One person's videos; the name."""
+    body = options.body(seed)
     defects = options.defects and first
     for video in range(options.videos):
         rng = np.random.default_rng([options.seed, seed, video])
@@ -76,7 +71,7 @@ def _write_voxceleb_person(root: Path, seed: int, name: str, first: bool, option
         shown: dict[str, Picture] = {}
         for track in range(options.tracks):
             alone = defects and video == 0 and track == options.tracks - 1
-            side = int(rng.integers(options.sides[0], options.sides[1] + 1))
+            side = int(rng.integers(options.widths[0], options.widths[1] + 1))
             pictures = list(talk(body, 1 if alone else options.frames, side, rng))
             if options.kind == "dense":
                 place, names = folder / str(track + 1), [f"{start + 6 * k}.jpg" for k in range(len(pictures))]
@@ -91,51 +86,39 @@ def _write_voxceleb_person(root: Path, seed: int, name: str, first: bool, option
             named = dict(zip(names, pictures, strict=True))
             shown |= named
             if options.kind == "dense":
-                write_csv(place, named)
+                folder_csv(place, named)
         if options.kind == "1fps":
-            write_csv(folder, shown)
+            folder_csv(folder, shown)
+    return name
 
 
-def write_voxceleb(
-    root: Path | str,
-    people: int = 100,
-    head: str = "procedural",
-    first_person: int = 0,
-    seed: int = 0,
-    workers: int | None = 2,
-    progress: bool = False,
-    **options: Any,
-) -> Path:
-    """Write people in VoxCeleb1's layout: ``unzippedIntervalFaces/data/Ada_0001/1.6/<video>/<track>/<frame>.jpg``.
-
-    OpenFace's CSV of each folder of pictures lies in ``processed`` beside it; ``vox1_meta.csv`` and
-    ``GENERATED.json`` in the root. As in the real list, the test people are those whose names begin with E.
-
-    Args:
-        root: folder to write into.
-        people: how many of 1,251.
-        first_person: seed of the first of them.
-        options: other fields of ``VoxCelebOptions``.
-
-    Raises:
-        UserError: more people than the data set has, or an unknown option.
-    """
-    chosen = choose_options(VoxCelebOptions, head=head, seed=seed, **options)
-    check_people("VoxCeleb", 1251, people)
-    root = Path(root)
-    level = root / ("unzippedIntervalFaces/data" if chosen.kind == "dense" else "unzippedFaces")
-    names = [f"{_NAMES[k % len(_NAMES)]}_{k + 1:04d}" for k in range(people)]
-    if chosen.defects:
+def _plan_voxceleb(
+    root: Path, seeds: range, options: VoxCelebOptions
+) -> list[tuple[Path, int, str, bool, VoxCelebOptions]]:
+    level = root / ("unzippedIntervalFaces/data" if options.kind == "dense" else "unzippedFaces")
+    names = [f"{_NAMES[k % len(_NAMES)]}_{k + 1:04d}" for k in range(len(seeds))]
+    if options.defects:
         names[0] += "_Jr"
-    jobs = [(level, first_person + k, name, k == 0, chosen) for k, name in enumerate(names)]
-    spread(_write_voxceleb_person, jobs, head, workers, progress)
+    return [
+        (level, seed, name, k == 0, options) for k, (seed, name) in enumerate(zip(seeds, names, strict=True))
+    ]
+
+
+def _write_meta(root: Path, names: list[str], options: VoxCelebOptions) -> None:
+    """As in the real list, the test people are those whose names begin with E."""
     rows = ["VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet"]
     for k, name in enumerate(names):
         listed = name + "." if name.endswith("_Jr") else name
         rows.append(f"id{10001 + k}\t{listed}\tm\tIreland\t{'test' if name.startswith('E') else 'dev'}")
     (root / "vox1_meta.csv").write_text("\n".join(rows) + "\n")
-    mark(root, "voxceleb", chosen, people, first_person)
-    return root
+
+
+VOXCELEB_LAYOUT = Layout(
+    "voxceleb", "VoxCeleb", VoxCelebOptions, people=100, most=1251,
+    plan=_plan_voxceleb, write_person=_write_voxceleb_person, finish=_write_meta,
+)  # fmt: skip
+"""``unzippedIntervalFaces/data/Ada_0001/1.6/<video>/<track>/<frame>.jpg``; OpenFace's CSV of each folder of pictures
+lies in ``processed`` beside it, ``vox1_meta.csv`` in the root."""
 
 
 MMI_CODES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
@@ -143,20 +126,17 @@ MMI_CODES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
 
 
 @dataclass(frozen=True)
-class MMIOptions:
-    """What ``write_mmi`` writes; stored in ``GENERATED.json``.
+class MMIOptions(LayoutOptions):
+    """What can be varied in MMI's layout.
 
     ``size``: height and width of an upright frame (a clip of it lies on its side); of every ``coded`` clips one
     has its AUs coded and is upright; ``defects``: a code that is no emotion, a session without one, a dual view, and
     a clip that ends early.
     """
 
-    head: str = "procedural"
-    seed: int = 0
     frames: tuple[int, int] = (15, 25)
     size: tuple[int, int] = (320, 256)
     coded: int = 4
-    texture: int = 256
     defects: bool = False
 
 
@@ -188,8 +168,7 @@ def _coding(strength: np.ndarray, au: np.ndarray) -> str:
 
 
 def _write_mmi_person(root: Path, seed: int, number: int, options: MMIOptions) -> None:
-    head = load_head(options.head)
-    body = embody(head, Person.draw(head, seed), options.texture)
+    body = options.body(seed)
     person = f"S{number:03d}"
     takes: list[tuple[str, int | None, int]] = [(name, k + 1, 0) for k, name in enumerate(MMI_CODES)]
     if options.defects:
@@ -236,36 +215,15 @@ def _aside(picture: Picture) -> Shot:
     return studio(picture.au, picture.expression, pose=np.array([0.0, np.radians(80), 0.0]), frame=28.0)
 
 
-def write_mmi(
-    root: Path | str,
-    people: int = 30,
-    head: str = "procedural",
-    first_person: int = 0,
-    seed: int = 0,
-    workers: int | None = 2,
-    progress: bool = False,
-    **options: Any,
-) -> Path:
-    """Write people in MMI's layout: ``Sessions/<number>/S001-002.avi``, on its side, with its XML.
-
-    OpenFace's CSV of each clip, turned upright, lies beside it; ``GENERATED.json`` in the root.
-
-    Args:
-        root: folder to write into.
-        people: how many of the 75.
-        first_person: seed of the first of them.
-        options: other fields of ``MMIOptions``.
-
-    Raises:
-        UserError: more people than the data set has, or an unknown option.
-    """
-    chosen = choose_options(MMIOptions, head=head, seed=seed, **options)
-    check_people("MMI", 75, people)
-    root = Path(root)
+def _plan_mmi(root: Path, seeds: range, options: MMIOptions) -> list[tuple[Path, int, int, MMIOptions]]:
     # people whose clips are known to be upright have numbers of their own
-    numbers = [number for number in range(1, 78) if number not in (53, 54)][:people]
+    numbers = [number for number in range(1, 78) if number not in (53, 54)]
     level = root / "mmi-facial-expression-database_download_2020-02-29_12_00_00"
-    jobs = [(level, first_person + k, number, chosen) for k, number in enumerate(numbers)]
-    spread(_write_mmi_person, jobs, head, workers, progress)
-    mark(root, "mmi", chosen, people, first_person)
-    return root
+    return [(level, seed, number, options) for seed, number in zip(seeds, numbers, strict=False)]
+
+
+MMI_LAYOUT = Layout(
+    "mmi", "MMI", MMIOptions, people=30, most=75, plan=_plan_mmi, write_person=_write_mmi_person
+)
+"""``Sessions/<number>/S001-002.avi``, on its side, with its XML; OpenFace's CSV of each clip, turned upright, lies
+beside it."""

@@ -6,25 +6,17 @@ Written from what is known of the real tree, not from the reader, so that one ca
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from datamodules.generated.head import load_head
+from datamodules.generated.files import image_csv, save_picture
+from datamodules.generated.folder import draw_action
+from datamodules.generated.layout import Layout, LayoutOptions
 from datamodules.generated.person import Person
-from datamodules.generated.render import Picture, draw_shot, embody, render
-from datamodules.generated.sequences import check_people
-from datamodules.generated.writers import (
-    FolderOptions,
-    choose_options,
-    draw_action,
-    image_csv,
-    mark,
-    save_picture,
-    spread,
-)
-from facegan.config import UserError
+from datamodules.generated.render import Picture, draw_shot, render
+from facegan.config import check
 from facegan.faces import AUS, EYE_LEFT, EYE_RIGHT
 
 SIZE = (218, 178)
@@ -46,20 +38,20 @@ _POINTS = [
 
 
 @dataclass(frozen=True)
-class CelebAOptions:
-    """What ``write_celeba`` writes; stored in ``GENERATED.json``.
+class CelebAOptions(LayoutOptions):
+    """What can be varied in CelebA's layout.
 
     ``layout``: "official" (Img, Anno, Eval), "flat" or "kaggle" (commas, the folder doubled, no people);
     ``pictures``: of each person; ``defects``: an empty box, a listed picture that is missing, one that no list names,
     and one cut off in the middle.
     """
 
-    head: str = "procedural"
-    seed: int = 0
     pictures: int = 20
     layout: str = "official"
-    texture: int = 256
     defects: bool = False
+
+    def __post_init__(self) -> None:
+        check("generate: CelebA's layout", self.layout, ("official", "flat", "kaggle"))
 
 
 class _Row(NamedTuple):
@@ -104,13 +96,12 @@ def _attributes(person: Person, au: np.ndarray) -> set[str]:
 
 def _write_person(folder: Path, seed: int, number: int, options: CelebAOptions) -> list[_Row]:
     """One person's pictures and their CSVs; the person is the ``number``-th, from 0."""
-    head = load_head(options.head)
-    person = Person.draw(head, seed)
-    body = embody(head, person, options.texture)
+    body = options.body(seed)
+    person = body.person
     rows = []
     for k in range(options.pictures):
         rng = np.random.default_rng([options.seed, seed, k])
-        au, expression = draw_action(person, rng, FolderOptions().aus)
+        au, expression = draw_action(person, rng, "mixed")
         shot = draw_shot(rng, au, expression, pose_spread=(7, 16, 5))
         picture = render(body, replace(shot, frame=46.0), 352)  # wide: the aligned picture lies within
         image, points = _aligned(picture)
@@ -126,54 +117,6 @@ def _write_person(folder: Path, seed: int, number: int, options: CelebAOptions) 
         box = np.rint([*low, *(high - low)]).astype(int)
         rows.append(_Row(number + 1, np.rint(five).astype(int).ravel(), _attributes(person, au), box))
     return rows
-
-
-def write_celeba(
-    root: Path | str,
-    people: int = 100,
-    head: str = "procedural",
-    first_person: int = 0,
-    seed: int = 0,
-    workers: int | None = 2,
-    progress: bool = False,
-    **options: Any,
-) -> Path:
-    """Write people in CelebA's layout: ``img_align_celeba/000001.jpg``, 178 x 218, with its five lists.
-
-    Eight tenths of the people are in the training part, one in each of the others. OpenFace's CSVs lie in
-    ``processed`` beside the pictures; ``GENERATED.json`` in the root.
-
-    Args:
-        root: folder to write into.
-        people: how many of 10,177.
-        first_person: seed of the first of them.
-        options: other fields of ``CelebAOptions``.
-
-    Raises:
-        UserError: more people than the data set has, or an unknown option.
-    """
-    chosen = choose_options(CelebAOptions, head=head, seed=seed, **options)
-    check_people("CelebA", 10_177, people)
-    if chosen.layout not in ("official", "flat", "kaggle"):
-        raise UserError(f"unknown layout {chosen.layout!r}; type official, flat or kaggle")
-    root = Path(root)
-    folder = {
-        "official": root / "Img" / "img_align_celeba",
-        "flat": root / "img_align_celeba",
-        "kaggle": root / "img_align_celeba" / "img_align_celeba",
-    }[chosen.layout]
-    (folder / "processed").mkdir(parents=True, exist_ok=True)
-    jobs = [(folder, first_person + k, k, chosen) for k in range(people)]
-    rows = [row for part in spread(_write_person, jobs, head, workers, progress) for row in part]
-    if chosen.defects:
-        rows[0] = rows[0]._replace(box=np.zeros(4, int))
-        (folder / "000002.jpg").unlink()
-        extra = folder / f"{len(rows) + 1:06d}.jpg"
-        extra.write_bytes((folder / "000001.jpg").read_bytes())
-        (folder / "000003.jpg").write_bytes((folder / "000003.jpg").read_bytes()[:500])
-    _write_lists(root, rows, people, chosen)
-    mark(root, "celeba", chosen, people, first_person)
-    return root
 
 
 def _write_lists(root: Path, rows: list[_Row], people: int, options: CelebAOptions) -> None:
@@ -204,3 +147,37 @@ def _write_lists(root: Path, rows: list[_Row], people: int, options: CelebAOptio
         level = root / ("Eval" if stem == "list_eval_partition" else "Anno") if official else root
         level.mkdir(parents=True, exist_ok=True)
         (level / f"{stem}{'.csv' if kaggle else '.txt'}").write_text("\n".join(lines) + "\n")
+
+
+def _pictures(root: Path, options: CelebAOptions) -> Path:
+    return {
+        "official": root / "Img" / "img_align_celeba",
+        "flat": root / "img_align_celeba",
+        "kaggle": root / "img_align_celeba" / "img_align_celeba",
+    }[options.layout]
+
+
+def _plan(root: Path, seeds: range, options: CelebAOptions) -> list[tuple[Path, int, int, CelebAOptions]]:
+    folder = _pictures(root, options)
+    (folder / "processed").mkdir(parents=True, exist_ok=True)
+    return [(folder, seed, k, options) for k, seed in enumerate(seeds)]
+
+
+def _finish(root: Path, people: list[list[_Row]], options: CelebAOptions) -> None:
+    rows = [row for person in people for row in person]
+    if options.defects:
+        folder = _pictures(root, options)
+        rows[0] = rows[0]._replace(box=np.zeros(4, int))
+        (folder / "000002.jpg").unlink()
+        extra = folder / f"{len(rows) + 1:06d}.jpg"
+        extra.write_bytes((folder / "000001.jpg").read_bytes())
+        (folder / "000003.jpg").write_bytes((folder / "000003.jpg").read_bytes()[:500])
+    _write_lists(root, rows, len(people), options)
+
+
+CELEBA_LAYOUT = Layout(
+    "celeba", "CelebA", CelebAOptions, people=100, most=10_177,
+    plan=_plan, write_person=_write_person, finish=_finish,
+)  # fmt: skip
+"""``img_align_celeba/000001.jpg``, 178 x 218, with its five lists; OpenFace's CSVs lie in ``processed`` beside them.
+Eight tenths of the people are in the training part, one in each of the others."""

@@ -17,6 +17,7 @@ from facegan.faces import AU_MAX, EXPRESSIONS, N_AUS, prototype
 # From head (x left, y up, z front) to camera coordinates (x right in the picture, y down, z away).
 _FACE_CAMERA = np.diag([1.0, -1.0, -1.0])
 _FACE = np.array([0.0, 0.4, 7.0])
+_WALL = 0.55  # brightness of the studio's
 KID_SCALE = np.array([0.93, 0.86])
 
 
@@ -321,13 +322,16 @@ def draw_shot(
     pose_spread: tuple[float, float, float] = (6, 12, 4),
     light_spread: float = 1.0,
 ) -> Shot:
-    """A picture of an action: random pose (degrees of standard deviation, at most 30), light, gaze and camera."""
+    """A picture of an action: random pose (degrees of standard deviation, at most 30), light, gaze and camera.
+
+    ``light_spread``: 0 is a studio with a grey wall, 1 any light before anything.
+    """
     pose = np.radians(np.clip(rng.normal(0, pose_spread), -30, 30))
     return Shot(
         au=au,
         pose=pose,
         lights=draw_lights(rng, light_spread),
-        background=draw_background(rng),
+        background=light_spread * draw_background(rng) + np.float32((1 - light_spread) * _WALL),
         gaze=rng.normal(0, 0.12, 2),
         frame=rng.uniform(22.5, 26.5),
         offset=(rng.normal(0, 0.5), rng.normal(0, 0.5)),
@@ -345,7 +349,7 @@ def studio(au: np.ndarray, expression: str = "", **changes: object) -> Shot:
         au=np.asarray(au, np.float32),
         pose=np.zeros(3),
         lights=draw_lights(rng, 0),
-        background=np.full((12, 12, 3), 0.55, np.float32),
+        background=np.full((12, 12, 3), _WALL, np.float32),
         expression=expression,
         grain=0.0,
     )

@@ -25,6 +25,7 @@ class GenerateConfig:
     first_person: int = 0  # seed of the first one
     pictures: int = 24  # of each person (folder)
     aus: str = "mixed"  # mixed | prototypes | independent (folder)
+    spread: float = 1.0  # of pose, light and background (folder): 0 a studio, 1 anything
     size: int = 160  # pixels of a picture's side (folder)
     seed: int = 0
     defects: bool = False  # with the traps of the real data set (not folder and rafd, which have none)
@@ -38,6 +39,7 @@ class GenerateConfig:
             raise UserError(
                 f"generate: the layout {self.layout} has no defects to write; leave --defects out"
             )
+        check("generate.spread", self.spread, at_least=0, at_most=1)
         check("generate.pictures", self.pictures, at_least=1)
         check("generate.size", self.size, at_least=32)
         if self.people is not None:
@@ -60,38 +62,39 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
     Raises:
         UserError: the folder holds another set, or something that is not generated.
     """
-    # here, not above: the writers are slow to import, and most runs find their faces written
-    from datamodules.generated.clips import write_mmi, write_voxceleb
-    from datamodules.generated.portraits import write_celeba
-    from datamodules.generated.sequences import write_bu4dfe, write_oulu_casia
-    from datamodules.generated.writers import write_folder, write_rafd
-
     root = Path(config.root)
     _check_root(root, config)
     # said before the first picture is written: what is stopped can be gone on with, and is never taken for photographs
     root.mkdir(parents=True, exist_ok=True)
     begun = {"generated": True, "head": config.head, "asked": config.asked, "complete": False}
     (root / MARK).write_text(json.dumps(begun, indent=1) + "\n")
-    options: dict[str, Any] = {
-        "head": config.head, "first_person": config.first_person, "seed": config.seed, "workers": config.workers,
-        "progress": progress,
-    }  # fmt: skip
-    if config.people is not None:
-        options["people"] = config.people
+    layout = _layout(config.layout)
+    options: dict[str, Any] = {"head": config.head, "seed": config.seed}
+    if config.layout == "folder":
+        options |= {
+            "pictures": config.pictures, "size": config.size, "aus": config.aus, "light_spread": config.spread,
+            "pose_spread": tuple(config.spread * degrees for degrees in layout.options().pose_spread),
+        }  # fmt: skip
     if config.defects:
         options["defects"] = True
-    if config.layout == "folder":
-        options |= {"people": config.people or 100, "pictures_per_person": config.pictures}
-        write_folder(root, size=config.size, aus=config.aus, **options)
-    else:
-        write = {
-            "rafd": write_rafd, "oulu_casia": write_oulu_casia, "bu4dfe": write_bu4dfe, "mmi": write_mmi,
-            "voxceleb": write_voxceleb, "celeba": write_celeba,
-        }[config.layout]  # fmt: skip
-        write(root, **options)
+    layout.write(root, config.people, config.first_person, config.workers, progress, **options)
     mark = json.loads((root / MARK).read_text())
     (root / MARK).write_text(json.dumps(mark | {"asked": config.asked, "complete": True}, indent=1) + "\n")
     return f"{root}: generated faces (head {config.head})"
+
+
+def _layout(name: str) -> Any:
+    # here, not above: the writers are slow to import, and most runs find their faces written
+    from datamodules.generated.clips import MMI_LAYOUT, VOXCELEB_LAYOUT
+    from datamodules.generated.folder import FOLDER_LAYOUT
+    from datamodules.generated.portraits import CELEBA_LAYOUT
+    from datamodules.generated.rafd import RAFD_LAYOUT
+    from datamodules.generated.sequences import BU4DFE_LAYOUT, OULU_CASIA_LAYOUT
+
+    layouts = (
+        FOLDER_LAYOUT, RAFD_LAYOUT, OULU_CASIA_LAYOUT, BU4DFE_LAYOUT, MMI_LAYOUT, VOXCELEB_LAYOUT, CELEBA_LAYOUT,
+    )  # fmt: skip
+    return {layout.name: layout for layout in layouts}[name]
 
 
 def ensure_generated(config: GenerateConfig, progress: bool = True) -> None:

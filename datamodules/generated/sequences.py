@@ -3,18 +3,16 @@
 Written from what is known of the real trees, not from the readers, so that one can catch the other's mistakes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datamodules.generated.head import load_head
-from datamodules.generated.person import Person
-from datamodules.generated.render import Body, Picture, apex, embody, render, studio
-from datamodules.generated.writers import choose_options, mark, save_picture, sequence_csv, spread
-from facegan.config import UserError
+from datamodules.generated.files import folder_csv, save_picture
+from datamodules.generated.layout import Layout, LayoutOptions
+from datamodules.generated.render import Body, Picture, apex, render, studio
 
 OULU_EMOTIONS = {
     "Anger": "anger", "Disgust": "disgust", "Fear": "fear", "Happiness": "happiness", "Sadness": "sadness",
@@ -26,20 +24,17 @@ OULU_SIZE = (240, 320)
 
 
 @dataclass(frozen=True)
-class OuluOptions:
-    """What ``write_oulu_casia`` writes; stored in ``GENERATED.json``.
+class OuluOptions(LayoutOptions):
+    """What can be varied in Oulu-CASIA's layout.
 
     ``frames``: shortest and longest sequence; ``defects``: one person's frames with a word before their number,
     one sequence empty and one missing.
     """
 
-    head: str = "procedural"
-    seed: int = 0
     cameras: tuple[str, ...] = ("VL",)
     lights: tuple[str, ...] = ("Strong",)
     frames: tuple[int, int] = (9, 24)
     size: tuple[int, int] = OULU_SIZE
-    texture: int = 256
     defects: bool = False
 
 
@@ -50,18 +45,15 @@ BU4DFE_EMOTIONS = {
 
 
 @dataclass(frozen=True)
-class BU4DFEOptions:
-    """What ``write_bu4dfe`` writes; stored in ``GENERATED.json``.
+class BU4DFEOptions(LayoutOptions):
+    """What can be varied in BU-4DFE's layout.
 
     ``size``: a quarter of the real pictures' side, for speed; ``defects``: the viewer's folder, one sequence with
     a single frame and one missing.
     """
 
-    head: str = "procedural"
-    seed: int = 0
     frames: tuple[int, int] = (15, 25)
     size: tuple[int, int] = (332, 260)
-    texture: int = 256
     defects: bool = False
 
 
@@ -112,29 +104,9 @@ def film(
         yield render(body, shot, size)
 
 
-def write_csv(folder: Path, pictures: Mapping[str, Picture]) -> None:
-    """What FeatureExtraction -fdir says of a folder's pictures by file name, in ``processed`` beside it.
-
-    The tool takes them in the order of their names, as strings: 102.jpg before 12.jpg.
-    """
-    table = folder.parent / "processed" / f"{folder.name}.csv"
-    table.parent.mkdir(exist_ok=True)
-    in_order = [pictures[name] for name in sorted(pictures)]
-    table.write_text(sequence_csv(in_order, frames_per_second=25.0))
-
-
-def check_people(title: str, most: int, people: int) -> None:
-    """Refuse more people than a data set has."""
-    if people > most:
-        raise UserError(
-            f"{title} has {most} people, not {people}; for more: facegan generate folder --people N"
-        )
-
-
 def _write_oulu_person(root: Path, seed: int, number: int, options: OuluOptions) -> None:
     """All sequences of one person, each under every camera and light."""
-    head = load_head(options.head)
-    body = embody(head, Person.draw(head, seed), options.texture)
+    body = options.body(seed)
     for emotion, expression in OULU_EMOTIONS.items():
         for camera in options.cameras:
             for light in options.lights:
@@ -155,46 +127,23 @@ def _write_oulu_person(root: Path, seed: int, number: int, options: OuluOptions)
                 for name, picture in zip(names, pictures, strict=True):
                     grey = picture.image.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)
                     save_picture(folder / name, grey if camera == "NI" else picture.image)
-                write_csv(folder, dict(zip(names, pictures, strict=True)))
+                folder_csv(folder, dict(zip(names, pictures, strict=True)))
 
 
-def write_oulu_casia(
-    root: Path | str,
-    people: int = 80,
-    head: str = "procedural",
-    first_person: int = 0,
-    seed: int = 0,
-    workers: int | None = 2,
-    progress: bool = False,
-    **options: Any,
-) -> Path:
-    """Write people in Oulu-CASIA's layout: ``OriginalImg/VL/Strong/P001/Anger/000.jpeg``, from neutral to the apex.
+def _plan_oulu(root: Path, seeds: range, options: OuluOptions) -> list[tuple[Path, int, int, OuluOptions]]:
+    return [(root, seed, k + 1, options) for k, seed in enumerate(seeds)]
 
-    OpenFace's CSV of each sequence lies in ``processed`` beside its folder; ``GENERATED.json`` in the root.
 
-    Args:
-        root: folder to write into.
-        people: how many of the 80.
-        first_person: seed of the first of them.
-        options: other fields of ``OuluOptions``.
-
-    Raises:
-        UserError: more people than the data set has, or an unknown option.
-    """
-    chosen = choose_options(OuluOptions, head=head, seed=seed, **options)
-    check_people("Oulu-CASIA", 80, people)
-    root = Path(root)
-    jobs = [(root, first_person + k, k + 1, chosen) for k in range(people)]
-    spread(_write_oulu_person, jobs, head, workers, progress)
-    mark(root, "oulu_casia", chosen, people, first_person)
-    return root
+OULU_CASIA_LAYOUT = Layout(
+    "oulu_casia", "Oulu-CASIA", OuluOptions, people=80, most=80,
+    plan=_plan_oulu, write_person=_write_oulu_person,
+)  # fmt: skip
+"""``OriginalImg/VL/Strong/P001/Anger/000.jpeg``, from neutral to the apex; OpenFace's CSV of each sequence lies in
+``processed`` beside its folder."""
 
 
 def _write_bu4dfe_person(root: Path, seed: int, name: str, options: BU4DFEOptions) -> None:
-    head = load_head(options.head)
-    body = embody(
-        head, Person.draw(head, seed, "female" if name.startswith("F") else "male"), options.texture
-    )
+    body = options.body(seed, "female" if name.startswith("F") else "male")
     for number, (emotion, expression) in enumerate(BU4DFE_EMOTIONS.items()):
         rng = np.random.default_rng([options.seed, seed, number])
         length = int(rng.integers(options.frames[0], options.frames[1] + 1))
@@ -208,7 +157,7 @@ def _write_bu4dfe_person(root: Path, seed: int, name: str, options: BU4DFEOption
         for k, picture in enumerate(pictures):
             save_picture(folder / f"{k:03d}.jpg", picture.image)
             (folder / f"{k:03d}.wrl").write_text(_mesh(picture))
-        write_csv(folder, {f"{k:03d}.jpg": picture for k, picture in enumerate(pictures)})
+        folder_csv(folder, {f"{k:03d}.jpg": picture for k, picture in enumerate(pictures)})
 
 
 def _mesh(picture: Picture) -> str:
@@ -222,38 +171,23 @@ def _mesh(picture: Picture) -> str:
     )
 
 
-def write_bu4dfe(
-    root: Path | str,
-    people: int = 101,
-    head: str = "procedural",
-    first_person: int = 0,
-    seed: int = 0,
-    workers: int | None = 2,
-    progress: bool = False,
-    **options: Any,
-) -> Path:
-    """Write people in BU-4DFE's layout: ``F001/Angry/000.jpg`` and ``000.wrl``, neutral, apex, neutral.
+def _plan_bu4dfe(
+    root: Path, seeds: range, options: BU4DFEOptions
+) -> list[tuple[Path, int, str, BU4DFEOptions]]:
+    men = min(43, len(seeds) // 2)
+    names = [f"F{k:03d}" for k in range(1, len(seeds) - men + 1)] + [f"M{k:03d}" for k in range(1, men + 1)]
+    return [(root, seed, name, options) for seed, name in zip(seeds, names, strict=True)]
 
-    OpenFace's CSV of each sequence lies in ``processed`` beside its folder; ``GENERATED.json`` in the root.
 
-    Args:
-        root: folder to write into.
-        people: how many of the 58 women and 43 men, in turn as far as there are both.
-        first_person: seed of the first of them.
-        options: other fields of ``BU4DFEOptions``.
-
-    Raises:
-        UserError: more people than the data set has, or an unknown option.
-    """
-    chosen = choose_options(BU4DFEOptions, head=head, seed=seed, **options)
-    check_people("BU-4DFE", 101, people)
-    root = Path(root)
-    men = min(43, people // 2)
-    names = [f"F{k:03d}" for k in range(1, people - men + 1)] + [f"M{k:03d}" for k in range(1, men + 1)]
-    jobs = [(root, first_person + k, name, chosen) for k, name in enumerate(names)]
-    spread(_write_bu4dfe_person, jobs, head, workers, progress)
-    if chosen.defects:
+def _add_viewer(root: Path, _: list[None], options: BU4DFEOptions) -> None:
+    if options.defects:
         (root / "BU_WrlViewer_V2").mkdir(exist_ok=True)
         (root / "BU_WrlViewer_V2" / "readme.txt").write_text("a program, no person\n")
-    mark(root, "bu4dfe", chosen, people, first_person)
-    return root
+
+
+BU4DFE_LAYOUT = Layout(
+    "bu4dfe", "BU-4DFE", BU4DFEOptions, people=101, most=101,
+    plan=_plan_bu4dfe, write_person=_write_bu4dfe_person, finish=_add_viewer,
+)  # fmt: skip
+"""``F001/Angry/000.jpg`` and ``000.wrl``, neutral, apex, neutral; women and men in turn as far as there are both.
+OpenFace's CSV of each sequence lies in ``processed`` beside its folder."""

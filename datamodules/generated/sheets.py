@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from datamodules.generated.files import save_picture
 from datamodules.generated.head import HeadModel, load_head
 from datamodules.generated.person import Person
 from datamodules.generated.render import Body, apex, draw_shot, embody, render, studio
-from datamodules.generated.writers import save_picture
 from facegan.faces import AU_ACTIONS, AU_NAMES, EXPRESSIONS, N_AUS
 
 _TEXT = 20

@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from datamodules.generated.clips import write_mmi, write_voxceleb
+from datamodules.generated.clips import MMI_LAYOUT, VOXCELEB_LAYOUT
 from datamodules.mmi import MMI, MMIConfig
 from datamodules.voxceleb import VoxCeleb, VoxCelebConfig
 from facegan.config import UserError
@@ -14,7 +14,7 @@ from facegan.faces import AUS, EXPRESSIONS
 @pytest.fixture(scope="module")
 def tracks(tmp_path_factory):
     root = tmp_path_factory.mktemp("generated_voxceleb")
-    return write_voxceleb(root, people=5, frames=5, workers=1, defects=True)
+    return VOXCELEB_LAYOUT.write(root, people=5, frames=5, workers=1, defects=True)
 
 
 def voxceleb(root, **options) -> VoxCeleb:
@@ -56,7 +56,7 @@ def test_the_official_split_is_by_the_meta_table(tracks):
 
 
 def test_one_frame_a_second_has_no_folders_of_tracks(tmp_path):
-    root = write_voxceleb(tmp_path, people=1, videos=1, frames=4, kind="1fps", workers=1)
+    root = VOXCELEB_LAYOUT.write(tmp_path, people=1, videos=1, frames=4, kind="1fps", workers=1)
     records = voxceleb(root).find().records
     assert len(records) == 8 and len(records.names("sequence")) == 2 and records.has_au.all()
     assert records.path(0).endswith(".jpg") and len(records.path(0).rsplit("/")[-1]) == 11
@@ -64,13 +64,13 @@ def test_one_frame_a_second_has_no_folders_of_tracks(tmp_path):
 
 def test_more_people_than_voxceleb_has(tmp_path):
     with pytest.raises(UserError, match="VoxCeleb has 1251 people, not 1252"):
-        write_voxceleb(tmp_path, people=1252)
+        VOXCELEB_LAYOUT.write(tmp_path, people=1252)
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     root = tmp_path_factory.mktemp("generated_mmi")
-    return write_mmi(root, people=2, frames=(15, 15), workers=1, defects=True)
+    return MMI_LAYOUT.write(root, people=2, frames=(15, 15), workers=1, defects=True)
 
 
 def mmi(root, **options) -> MMI:
@@ -126,4 +126,4 @@ def test_both_halves_of_a_dual_view(clips):
 
 def test_more_people_than_mmi_has(tmp_path):
     with pytest.raises(UserError, match="MMI has 75 people, not 76"):
-        write_mmi(tmp_path, people=76)
+        MMI_LAYOUT.write(tmp_path, people=76)

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 
 from datamodules.celeba import CelebA, CelebAConfig
-from datamodules.generated.portraits import write_celeba
+from datamodules.generated.portraits import CELEBA_LAYOUT
 from facegan.config import UserError
 
 
 @pytest.fixture(scope="module")
 def celeba(tmp_path_factory):
-    return write_celeba(tmp_path_factory.mktemp("celeba"), people=10, pictures=3, workers=1, defects=True)
+    return CELEBA_LAYOUT.write(
+        tmp_path_factory.mktemp("celeba"), people=10, pictures=3, workers=1, defects=True
+    )
 
 
 def module(root, **options) -> CelebA:
@@ -62,12 +64,12 @@ def test_frontal_ones_look_ahead(celeba):
 
 @pytest.mark.parametrize("layout", ["flat", "kaggle"])
 def test_other_layouts(tmp_path, layout):
-    write_celeba(tmp_path, people=2, pictures=2, layout=layout, workers=1)
+    CELEBA_LAYOUT.write(tmp_path, people=2, pictures=2, layout=layout, workers=1)
     found = module(tmp_path).find()
     assert len(found.records) == 4
     assert len(found.records.people()) == (4 if layout == "kaggle" else 2)
 
 
 def test_unknown_layout(tmp_path):
-    with pytest.raises(UserError, match="unknown layout 'zip'; type official, flat or kaggle"):
-        write_celeba(tmp_path, people=1, layout="zip")
+    with pytest.raises(UserError, match="official, flat, kaggle"):
+        CELEBA_LAYOUT.write(tmp_path, people=1, layout="zip")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from datamodules.bu4dfe import BU4DFE, BU4DFEConfig
-from datamodules.generated.sequences import rise, rise_and_fall, write_bu4dfe, write_oulu_casia
+from datamodules.generated.sequences import BU4DFE_LAYOUT, OULU_CASIA_LAYOUT, rise, rise_and_fall
 from datamodules.oulu_casia import OuluCASIA, OuluCASIAConfig
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
@@ -14,7 +14,7 @@ from facegan.faces import EXPRESSIONS
 @pytest.fixture(scope="module")
 def oulu(tmp_path_factory):
     root = tmp_path_factory.mktemp("generated_oulu")
-    return write_oulu_casia(root, people=3, frames=(9, 12), defects=True, workers=1)
+    return OULU_CASIA_LAYOUT.write(root, people=3, frames=(9, 12), defects=True, workers=1)
 
 
 def module(root, **options) -> OuluCASIA:
@@ -61,7 +61,7 @@ def test_they_are_prepared_and_split_by_person(oulu, tmp_path):
 
 
 def test_another_light_is_the_same_performance_and_darker(tmp_path):
-    root = write_oulu_casia(
+    root = OULU_CASIA_LAYOUT.write(
         tmp_path, people=1, frames=(9, 9), lights=("Strong", "Dark"), cameras=("VL", "NI"), workers=1
     )
 
@@ -79,7 +79,7 @@ def test_another_light_is_the_same_performance_and_darker(tmp_path):
 
 def test_more_people_than_there_are(tmp_path):
     with pytest.raises(UserError, match="Oulu-CASIA has 80 people, not 81"):
-        write_oulu_casia(tmp_path, people=81)
+        OULU_CASIA_LAYOUT.write(tmp_path, people=81)
 
 
 def test_strength_rises_to_the_middle_and_falls():
@@ -89,7 +89,7 @@ def test_strength_rises_to_the_middle_and_falls():
 
 
 def test_bu4dfe_is_read_as_it_was_written(tmp_path):
-    root = write_bu4dfe(tmp_path / "raw", people=4, frames=(9, 11), defects=True, workers=1)
+    root = BU4DFE_LAYOUT.write(tmp_path / "raw", people=4, frames=(9, 11), defects=True, workers=1)
     assert (root / "M002" / "Sad" / "008.wrl").read_text().startswith("#VRML V2.0")
     options = {"landmarks": "openface", "image_size": 32, "folds": 2, "store": str(tmp_path / "store")}
     data = BU4DFE(BU4DFEConfig(root=str(root), prepare_workers=1, **options))
@@ -105,4 +105,4 @@ def test_bu4dfe_is_read_as_it_was_written(tmp_path):
 
 def test_more_people_than_bu4dfe_has(tmp_path):
     with pytest.raises(UserError, match="BU-4DFE has 101 people, not 102"):
-        write_bu4dfe(tmp_path, people=102)
+        BU4DFE_LAYOUT.write(tmp_path, people=102)
