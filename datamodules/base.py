@@ -19,7 +19,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from datamodules import sources
-from datamodules.dataset import PICTURES, Batch, FaceDataset, to_float
+from datamodules.dataset import PICTURE_KEYS, Batch, FaceDataset, to_float
 from datamodules.preparation.chunks import replacing
 from datamodules.preparation.identity_maps import add_identity_maps
 from datamodules.preparation.landmarks import finder_version
@@ -315,7 +315,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         double = self.trainer is not None and self.trainer.precision == "64-true"
         dtype = torch.float64 if double else torch.float32
         return {
-            key: to_float(value, dtype) if key.endswith(PICTURES) else value for key, value in batch.items()
+            key: to_float(value, dtype) if key.endswith(PICTURE_KEYS) else value for key, value in batch.items()
         }
 
 

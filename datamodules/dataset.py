@@ -17,7 +17,7 @@ from datamodules.transforms import ColourJitter, Crops, mirror
 
 Batch = dict[str, Tensor]
 
-PICTURES = ("image", "identity_map")
+PICTURE_KEYS = ("image", "identity_map")
 """Ends of the keys that hold pictures, bytes until they are on the device."""
 
 
@@ -115,7 +115,7 @@ class FaceDataset(Dataset[Batch]):
         """Pictures by index in this split, without augmentation or partner; ``image`` float in [-1, 1]."""
         index = np.atleast_1d(np.asarray(indices, np.int64))
         batch = self._faces(np.zeros_like(index), index, augment=False)
-        return batch | {key: to_float(batch[key]) for key in PICTURES if key in batch}
+        return batch | {key: to_float(batch[key]) for key in PICTURE_KEYS if key in batch}
 
     def _faces(self, epoch: np.ndarray, index: np.ndarray, augment: bool) -> Batch:
         rows = self.rows[index]

@@ -7,7 +7,7 @@ import av
 import numpy as np
 from PIL import Image, ImageOps
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+PICTURE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEOS = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 
 VIEWS = ("", "clockwise", "counterclockwise", "left", "right")
@@ -20,7 +20,7 @@ class UnreadablePicture(Exception):
 
 def is_picture(path: Path) -> bool:
     """Whether the name's ending is that of a picture, in any case."""
-    return path.suffix.lower() in PICTURES
+    return path.suffix.lower() in PICTURE_ENDINGS
 
 
 def is_video(path: Path) -> bool:

@@ -301,20 +301,24 @@ class EGGAN(AdversarialModule):
         alpha, view = self.draws(), self.draws(4)
         update_g = self.batches_seen % c.n_critic == 0
 
-        # the fakes are made once, before the toggled blocks, and serve both sides
+        # the fakes, and what is seen of them, are made once, before the toggled blocks, and serve both sides
         with torch.set_grad_enabled(update_g):
             code = self.E(real)
             fakes = self.G(torch.cat([code, code]), torch.cat([target_au, au]))
             edited, recon = fakes.chunk(2)
+            if "both" in (c.constrain, c.adversarial_on):
+                seen = self._view(fakes, torch.cat([view, view]))
+            else:
+                seen = self._view(edited, view)
+        real_seen, edited_seen = self._view(real, view), seen[: len(real)]
 
         # D_img: eq. 2; D_z: eq. 1
         with self.toggled_optimizer(opt_d):
             if c.critic_fakes == "prior":
                 with torch.no_grad():
-                    fake = self.G(z, target_au)
+                    fake_seen = self._view(self.G(z, target_au), view)
             else:
-                fake = edited.detach()
-            real_seen, fake_seen = self._view(real, view), self._view(fake, view)
+                fake_seen = edited_seen.detach()
             loss_d = critic_loss(c.gan, self.D(real_seen), self.D(fake_seen))
             at = real_seen if c.gan == "eq2" else interpolate(real_seen, fake_seen, alpha)
             penalty = gradient_penalty(self.D, at)
@@ -323,15 +327,14 @@ class EGGAN(AdversarialModule):
 
         # C_exp: eq. 3 on real pictures with their own AUs only, so that G cannot agree with it on a code (E4)
         with self.toggled_optimizer(opt_c):
-            loss_c = au_loss(self._au_logits(self._view(real, view)), levels, self.level_weights)
+            loss_c = au_loss(self._au_logits(real_seen), levels, self.level_weights)
             self.take_step(opt_c, loss_c)
 
         losses = {"d": loss_d, "gp": penalty, "d_z": loss_dz, "c_exp": loss_c}
         if update_g:
             with self.toggled_optimizer(opt_g):
-                both = self._view(fakes, torch.cat([view, view]))
-                constrained = both if c.constrain == "both" else both[: len(real)]
-                judged = both if c.adversarial_on == "both" else both[: len(real)]
+                constrained = seen if c.constrain == "both" else edited_seen
+                judged = seen if c.adversarial_on == "both" else edited_seen
                 g = {
                     "g_latent": F.softplus(-self.D_z(code)).mean(),  # eq. 1, the encoder's side (E6)
                     "g_image": generator_loss(c.gan, self.D(judged)),  # eq. 2

@@ -180,10 +180,10 @@ def shift_blur_noise(images: Tensor, draws: Tensor, strength: float) -> Tensor:
     """
     size = images.shape[-1]
     shift = (draws[:, :2] * 2 - 1) * strength / 8  # in grid units, where the picture is 2 wide
-    theta = torch.zeros(len(images), 2, 3, device=images.device, dtype=images.dtype)
-    theta[:, 0, 0] = theta[:, 1, 1] = 1
-    theta[:, :, 2] = torch.round(shift * size / 2) * 2 / size  # whole pixels: no hidden blur
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    shift = torch.round(shift * size / 2) * 2 / size  # whole pixels: no hidden blur
+    centres = (2 * torch.arange(size, device=images.device) + 1) / size - 1
+    still = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1)
+    grid = (still + shift.view(-1, 1, 1, 2)).to(images.dtype)
     moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     blurred = F.avg_pool2d(F.pad(moved, (1, 1, 1, 1), mode="replicate"), 3, 1)
     mixed = torch.lerp(
