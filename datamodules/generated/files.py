@@ -25,10 +25,10 @@ IMAGE_HEADER = ("face", "confidence", *_BLOCK)
 def _numbers(picture: Picture) -> list[str]:
     """The common block of both kinds of CSV, with the precisions that the tool prints."""
     return [
-        *(f"{v:.1f}" for v in picture.translation),
-        *(f"{v:.3f}" for v in picture.pose),
-        *(f"{v:.1f}" for v in picture.landmarks.T.ravel()),
-        *(f"{v:.2f}" for v in picture.au),
+        *(f"{v:.1f}" for v in picture.translation.tolist()),
+        *(f"{v:.3f}" for v in picture.pose.tolist()),
+        *(f"{v:.1f}" for v in picture.landmarks.T.ravel().tolist()),
+        *(f"{v:.2f}" for v in picture.au.tolist()),
         *(
             "1.0" if name != "AU28" and picture.au[AU_NAMES.index(name)] >= 1 else "0.0"
             for name in _PRESENCES

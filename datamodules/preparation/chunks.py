@@ -110,12 +110,12 @@ class replacing:
             ) from None
 
 
-def allocated(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    """A new memory-mapped array of bytes (``.npy``) with its room on the disk.
+def allocated(path: Path, shape: tuple[int, ...], dtype: type[np.generic] = np.uint8) -> np.memmap:
+    """A new memory-mapped array (``.npy``) with its room on the disk.
 
     Without it a full disk would kill the process by SIGBUS at the first write, with no word.
     """
-    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate"):
         with open(path, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))

@@ -32,6 +32,7 @@ from datamodules.preparation.landmarks import finder_version
 from datamodules.records import Found, Records
 from datamodules.store import FORMAT, Store
 from facegan.config import PrepareConfig, UserError
+from facegan.faces import N_LANDMARKS
 
 SHARD = 65_536  # faces in one file of the store: 3.2 GB at 128 x 128
 
@@ -162,17 +163,34 @@ def _plan(records: Records, config: PrepareConfig, version: str) -> str:
     """
     text = f"{FORMAT} {CHUNK} {config.image_size} {version} {config.align}"
     digest = hashlib.sha256(text.encode())
-    roots, paths = (records.table.column(name).to_pylist() for name in ("root", "path"))
-    for root, path in dict.fromkeys(zip(roots, paths, strict=True)):
-        file = os.path.join(root, path)
-        digest.update(f"{os.path.getsize(file) if os.path.exists(file) else -1} ".encode())
+    last = ""
+    for roots, paths in zip(_texts(records, "root"), _texts(records, "path"), strict=True):
+        for file in map(os.path.join, roots, paths):
+            if file != last:  # the frames of one video follow one another
+                digest.update(f"{_size_of(file)} ".encode())
+                last = file
     for name in ("root", "path", "identity", "sequence", "view"):
-        digest.update("\n".join(records.table.column(name).to_pylist()).encode())
+        for k, texts in enumerate(_texts(records, name)):
+            digest.update((("\n" if k else "") + "\n".join(texts)).encode())
     for name in ("frame", "expression"):
         digest.update(records.numbers(name).tobytes())
     for array in (records.au, records.pose, records.landmarks):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _texts(records: Records, name: str) -> Iterator[list[str]]:
+    """A column's texts, some at a time: as one list, those of millions of rows would take gigabytes."""
+    column = records.table.column(name)
+    for start in range(0, len(column), 65_536):
+        yield column.slice(start, 65_536).to_pylist()
+
+
+def _size_of(file: str) -> int:
+    try:
+        return os.path.getsize(file)
+    except OSError:
+        return -1
 
 
 def _open_partial(partial: Path, plan: str) -> Path:
@@ -227,10 +245,19 @@ def _assemble(found: Found, chunks: Chunks, out: Path, about: dict[str, Any]) ->
     A shard that stands is not written again, so this too can be killed and started again.
     """
     partial = chunks.folder
-    parts = [dict(np.load(chunks.path(i))) for i in range(len(chunks))]
-    names = _write_shards(chunks, [len(part["rows"]) for part in parts])
-    with replacing(partial / "landmarks.npy") as temporary, open(temporary, "wb") as file:
-        np.save(file, np.concatenate([part["landmarks"] for part in parts]))
+    parts = []
+    for i in range(len(chunks)):
+        with np.load(chunks.path(i)) as chunk:
+            # without the landmarks, which are nearly all of it
+            parts.append({key: chunk[key] for key in ("rows", "pose", "left", "reasons")})
+    sizes = [len(part["rows"]) for part in parts]
+    names = _write_shards(chunks, sizes)
+    with replacing(partial / "landmarks.npy") as temporary:
+        landmarks = allocated(temporary, (sum(sizes), N_LANDMARKS, 2), np.float32)
+        for i, end in enumerate(np.cumsum(sizes)):
+            with np.load(chunks.path(i)) as chunk:
+                landmarks[end - sizes[i] : end] = chunk["landmarks"]
+        landmarks.flush()
     rows, pose = (np.concatenate([part[key] for part in parts]) for key in ("rows", "pose"))
     found.records.without_landmarks().select(rows).replace(pose=pose).write(partial / "records.arrow")
     with open(partial / "left_out.csv", "w", newline="") as text:
