@@ -28,7 +28,7 @@ class JudgeAUConfig:
     """The recipe; none of it comes from a paper."""
 
     name: str = "judge_au"
-    epochs: int = 3
+    epochs: int = 8
     lr: float = 3e-3  # peak of the one-cycle schedule
     weight_decay: float = 1e-3
     channels: list[int] = field(default_factory=lambda: [16, 32, 64, 128])  # at 64, 32, 16 and 8 pixels

@@ -59,8 +59,14 @@ class AURegressor(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """RGB (B, 3, 128, 128) in [-1, 1] -> AU intensities (B, 17), not cut to 0..5."""
-        return self.head(self.trunk(images))
+        """RGB (B, 3, 128, 128) in [-1, 1] -> AU intensities (B, 17), not cut to 0..5.
+
+        Out of training, the mean over a picture and its mirror image: an AU's intensity has no side.
+        """
+        if self.training:
+            return self.head(self.trunk(images))
+        both = torch.cat([images, images.flip(-1)])
+        return self.head(self.trunk(both)).view(2, len(images), N_AUS).mean(0)
 
 
 def to_size(images: Tensor, size: int = SIZE) -> Tensor:
