@@ -315,7 +315,8 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         double = self.trainer is not None and self.trainer.precision == "64-true"
         dtype = torch.float64 if double else torch.float32
         return {
-            key: to_float(value, dtype) if key.endswith(PICTURE_KEYS) else value for key, value in batch.items()
+            key: to_float(value, dtype) if key.endswith(PICTURE_KEYS) else value
+            for key, value in batch.items()
         }
 
 

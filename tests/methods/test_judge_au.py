@@ -13,7 +13,7 @@ from facegan.methods.judge_au import JudgeAU, JudgeAUConfig
 
 
 class Bars(pl.LightningDataModule):
-    """Pictures whose AU12 and AU26 are the brightness of two of their quarters; the other AUs are 0."""
+    """Pictures whose AU12 and AU26 are the brightness of their upper and lower half; the other AUs are 0."""
 
     generated = "procedural"
 
@@ -26,8 +26,8 @@ class Bars(pl.LightningDataModule):
         au = np.zeros((pictures, 17), np.float32)
         au[:, [8, 15]] = rng.uniform(0, 5, (pictures, 2))
         image = rng.normal(0, 0.05, (pictures, 3, size, size)).astype(np.float32)
-        image[:, :, size // 2 :, : size // 2] += (au[:, 8] / 5 - 0.5)[:, None, None, None]
-        image[:, :, size // 2 :, size // 2 :] += (au[:, 15] / 5 - 0.5)[:, None, None, None]
+        image[:, :, : size // 2] += (au[:, 8] / 5 - 0.5)[:, None, None, None]
+        image[:, :, size // 2 :] += (au[:, 15] / 5 - 0.5)[:, None, None, None]
         rows = [
             {"image": torch.from_numpy(i), "au": torch.from_numpy(a)} for i, a in zip(image, au, strict=True)
         ]
