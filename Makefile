@@ -26,7 +26,7 @@ evaluate: $(READY) ## the paper's protocol on the newest run: make evaluate EXP=
 	.venv/bin/facegan evaluate $(EXP) $(ARGS)
 
 test: $(READY) ## the tests
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal $(ARGS)
 
 lint: $(READY) ## style, types, and the arrows between packages
 	.venv/bin/ruff check .
