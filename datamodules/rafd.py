@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 
 from datamodules.base import DataConfig, FaceDataModule
-from datamodules.discovery import generated_by
+from datamodules.discovery import generated_by, not_here
 from datamodules.preparation.openface import read_openface
 from datamodules.records import Found, Records, expression_index
 from datamodules.splits import Split, by_person, draw_people
 from facegan.config import UserError
 from facegan.faces import N_AUS, N_LANDMARKS
 
-ACCESS = "https://rafd.socsci.ru.nl"
+ACCESS = "RaFD is given to researchers for scientific use by Radboud University, Nijmegen: https://rafd.socsci.ru.nl"
 NAME = re.compile(
     r"^Rafd(?P<camera>000|045|090|135|180)_(?P<id>\d\d)_(?P<group>Caucasian|Moroccan|Kid)_(?P<sex>female|male)_"
     r"(?P<emotion>angry|contemptuous|disgusted|fearful|happy|neutral|sad|surprised)_"
@@ -74,7 +74,9 @@ class RaFD(FaceDataModule):
             )
         pictures, tables, others = _look_through(root)
         if not pictures:
-            raise UserError(_where_to_get(root))
+            example = "Rafd090_01_Caucasian_female_angry_frontal.jpg"
+            elsewhere = "Or train on generated people of another layout: facegan train eggan_generated"
+            raise UserError(not_here("RaFD", "rafd", root, example, ACCESS) + f"\n{elsewhere}")
         if config.au_root:
             tables = _look_through(Path(config.au_root))[1] | tables
         rows: list[dict[str, Any]] = []
@@ -173,15 +175,3 @@ def _labels(
     if np.isnan(columns["landmarks"]).all():
         del columns["landmarks"]
     return columns
-
-
-def _where_to_get(root: Path) -> str:
-    there = "there is no such folder" if not root.exists() else "it holds no such picture"
-    return (
-        "RaFD is not here: looked for Rafd090_01_Caucasian_female_angry_frontal.jpg and the like, at any "
-        f"depth, in {root.absolute()}; {there}.\n"
-        f"RaFD is given to researchers for scientific use by Radboud University, Nijmegen: {ACCESS}\n"
-        "With the pictures at hand: facegan train eggan_rafd data.root=<their folder>\n"
-        "Without them, on generated faces: facegan train eggan_generated\n"
-        "Or write generated faces in RaFD's layout: facegan generate rafd --root <folder>"
-    )
