@@ -16,6 +16,7 @@ import random
 import tempfile
 import time
 from collections import defaultdict
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,10 @@ from datamodules.store import FORMAT, Store
 from datamodules.voxceleb import VoxCeleb, VoxCelebConfig
 from facegan.config import data_home
 
+AUGMENTATIONS = {
+    "TER-GAN's": lambda size: {"crop": size * 7 // 8, "rotate": [-6.0, -3.0, 0.0, 3.0, 6.0], "flip": 0.5},
+    "AIP-GAN's": lambda size: {"flip": 0.5},
+}
 PICTURES_OF_A_TRACK, TRACKS_OF_A_PERSON, SHARD = 34, 120, 65_536
 
 
@@ -103,7 +108,8 @@ def pair_time(data: VoxCeleb, batches: int = 200) -> float:
 
 def load_speed(data: VoxCeleb, batches: int = 150) -> float:
     """Pictures per second from the training loader; a pair is two."""
-    iterator = iter(data.train_dataloader())
+    loader = data.train_dataloader()
+    iterator = chain.from_iterable(iter(loader) for _ in count())
     for _ in range(10):
         next(iterator)
     start = time.perf_counter()
@@ -132,6 +138,8 @@ def measure(n: int, size: int, folder: Path) -> dict[str, float]:
     result["same track us"] = pair_time(data)
     result["cross identity us"] = pair_time(module(path, size, pairing="cross_identity"))
     result["pictures/s"] = load_speed(data)
+    for name, augmentation in AUGMENTATIONS.items():
+        result[f"pictures/s, {name}"] = load_speed(module(path, size, **augmentation(size)))
     worked = module(path, size, num_workers=1)
     iterator = iter(worked.train_dataloader())
     for _ in range(50):
@@ -180,7 +188,7 @@ def main() -> None:
             print(f"{n:,} pictures of {args.size} x {args.size}")
             for key, value in ours.items():
                 other = f"   baseline {theirs[key]:10.3f}" if key in theirs else ""
-                print(f"  {key:18} {value:12,.3f}{other}", flush=True)
+                print(f"  {key:22} {value:12,.3f}{other}", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from datamodules.preparation.landmarks import finder_version
 from datamodules.preparation.prepare import Prepared, prepare
 from datamodules.records import Found, Records
 from datamodules.sampling import EpochBatchSampler, InOrderBatchSampler
-from datamodules.splits import Split, sample
+from datamodules.splits import Split, by_person, read_people, sample
 from datamodules.store import Store, maps_file, read_meta
 from datamodules.transforms import Crops
 from facegan.config import PrepareConfig, UserError, data_home
@@ -42,6 +42,9 @@ class DataConfig(PrepareConfig):
     name: str = ""
     root: str | None = None  # folder of the raw data; None: <data home>/<name>
     store: str | None = None  # folder of the prepared faces; None: <data home>/prepared/<name>-<key>
+    splits: str | None = (
+        None  # CSV of people and their parts, as `facegan data --splits` writes it; None: the protocol's
+    )
     batch_size: int = 8  # of all processes together; EGGAN 4.1
     seed: int = 0  # of the split and of all draws
     pairing: str = "single"  # single | same_identity | cross_identity | same_track
@@ -114,6 +117,23 @@ class FaceDataModule(pl.LightningDataModule, ABC):
     @abstractmethod
     def split(self, records: Records) -> Split:
         """Rows of train, val and test."""
+
+    def parts(self, records: Records) -> Split:
+        """Rows of train, val and test: by ``data.splits`` where there is one, else by the data set's protocol.
+
+        Raises:
+            UserError: the list is no such list, or names none of the people.
+        """
+        if not self.config.splits:
+            return self.split(records)
+        path, rows = Path(self.config.splits), np.arange(len(records))
+        people = read_people(path)
+        if not set(people) & set(records.people()):
+            raise UserError(
+                f"data.splits={path} names {_people(len(people))}, none of the {len(records.people()):,} of "
+                f"{self.config.name}, who are called {', '.join(records.people()[:3])} …"
+            )
+        return by_person(records, rows, people)
 
     # Raw data -> store
 
@@ -195,7 +215,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         self._store = store = Store(self.store_path())
         self._check(store)
         records = store.records
-        split = self.split(records)
+        split = self.parts(records)
         kept = records.has_au if self.config.needs_au else np.ones(len(records), bool)
         self.without_au = int((~kept).sum())
         train, val, test = (rows[kept[rows]] for rows in (split.train, split.val, split.test))
@@ -208,17 +228,17 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         if not len(val):
             # The papers hold nobody out for validation; choosing by test people would be peeking.
             val = sample(train, 256)
-        target_au = records.au[train[records.has_au[train]]]
+        targets = train[records.has_au[train]]
         options: dict[str, Any] = {
             "pairing": self.config.pairing, "cross_probability": self.config.cross_probability,
             "seed": self.config.seed, "crop": self._crop(),
             "identity_maps": self.config.identity_maps, "landmark_images": self.config.landmark_images,
         }  # fmt: skip
         self.train = FaceDataset(
-            store, train, target_au, flip=self.config.flip, jitter=self.config.jitter, **options
+            store, train, targets, flip=self.config.flip, jitter=self.config.jitter, **options
         )
-        self.val = FaceDataset(store, val, target_au, training=False, **options)
-        self.test = FaceDataset(store, test, target_au, training=False, **options)
+        self.val = FaceDataset(store, val, targets, training=False, **options)
+        self.test = FaceDataset(store, test, targets, training=False, **options)
         self.val_seen = bool(np.isin(self.val.rows, self.train.rows).all())
         self.generated: str | None = store.meta["generated"]
         self.identities = self.train.identities

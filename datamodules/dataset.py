@@ -27,7 +27,7 @@ class FaceDataset(Dataset[Batch]):
     Args:
         store: prepared faces.
         rows: rows (N,) of the store that belong to this split, in the order of the indices.
-        target_au: AU rows (M, 17) that targets are drawn from (the training split's).
+        targets: rows (M,) of the store whose AUs targets are drawn from (the training split's).
         pairing: "single", "same_identity", "cross_identity" or "same_track", see ``pairing.py``.
         cross_probability: for "cross_identity", the share of pairs of two different people.
         crop: the part of each face that is used, see ``transforms.Crops``: one of five in training, else the middle.
@@ -50,7 +50,7 @@ class FaceDataset(Dataset[Batch]):
         self,
         store: Store,
         rows: np.ndarray,
-        target_au: np.ndarray,
+        targets: np.ndarray,
         *,
         pairing: str = "single",
         cross_probability: float = 0.0,
@@ -64,7 +64,7 @@ class FaceDataset(Dataset[Batch]):
     ) -> None:
         self.store = store
         self.rows = rows.astype(np.int64)
-        self.target_au = target_au
+        self.targets = targets
         self.training = training
         self.crop = crop
         self._appearance = identity_maps
@@ -100,9 +100,9 @@ class FaceDataset(Dataset[Batch]):
         epoch, index = np.array(items, np.int64).reshape(-1, 2).T
         if self._partners is None:
             batch = self._faces(epoch, index, augment=True)
-            if len(self.target_au):
-                chosen = self.target_au[target_rows(self.seed, epoch, index, len(self.target_au))]
-                batch["target_au"] = torch.from_numpy(chosen)
+            if len(self.targets):
+                chosen = self.targets[target_rows(self.seed, epoch, index, len(self.targets))]
+                batch["target_au"] = torch.from_numpy(self.store.records.au[chosen])
             return batch
         partner = self._partners.draw(self.seed, epoch, index, self.cross_probability)
         source = self._faces(epoch, index, augment=True)

@@ -1,10 +1,13 @@
 """Who is trained on and who is tested on: by person, or by time within a sequence.
 
-Always deterministic for a seed, and a list of rows that can be written down (``facegan data --splits``).
+Always deterministic for a seed, and a list of rows that can be written down (``facegan data --splits``), changed,
+and read again (``data.splits``).
 """
 
-from collections.abc import Mapping, Sequence
+import csv
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -23,15 +26,13 @@ class Split:
     val: np.ndarray
     test: np.ndarray
 
-    def table(self, records: Records) -> list[tuple[str, int, str, str]]:
-        """(path, frame, identity, part) of each row used, for export."""
+    def table(self, records: Records) -> Iterator[tuple[str, int, str, str]]:
+        """(path, frame, identity, part) of each row used, for export, one after another."""
         names, codes = records.names("identity"), records.codes("identity")
         frames = records.numbers("frame")
-        return [
-            (records.path(row), int(frames[row]), names[codes[row]], part)
-            for part in PARTS
-            for row in getattr(self, part).tolist()
-        ]
+        for part in PARTS:
+            for row in getattr(self, part):
+                yield records.path(int(row)), int(frames[row]), names[codes[row]], part
 
 
 def join(splits: Sequence[Split]) -> Split:
@@ -41,16 +42,51 @@ def join(splits: Sequence[Split]) -> Split:
 
 def by_person(records: Records, rows: np.ndarray, people: Mapping[str, str]) -> Split:
     """Rows by the part ("train", "val", "test") that their person is in; others are left out."""
-    names = records.names("identity")
-    codes = records.codes("identity")[rows]
-    part = np.array([people.get(name, "") for name in names], dtype=object)[codes]
-    return Split(rows[part == "train"], rows[part == "val"], rows[part == "test"])
+    parts = [people.get(name, "") for name in records.names("identity")]
+    return _by_name(parts, records.codes("identity")[rows], rows)
+
+
+def read_people(path: Path) -> dict[str, str]:
+    """Part of each person, from a CSV with the columns ``identity`` and ``part``; others are passed over.
+
+    Raises:
+        UserError: no such file, no such columns, an unknown part, or a person in two parts.
+    """
+    people: dict[str, str] = {}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            for line in csv.DictReader(file):
+                name, part = line.get("identity"), line.get("part")
+                if name is None or part is None:
+                    raise UserError(
+                        f"data.splits={path}: a line needs an identity and a part, and {line} has not both"
+                    )
+                if part not in PARTS:
+                    raise UserError(
+                        f"data.splits={path}: {name} is in {part!r}; a part is {', '.join(PARTS)}"
+                    )
+                if people.setdefault(name, part) != part:
+                    raise UserError(
+                        f"data.splits={path}: {name} is in {people[name]} and in {part}; a person has one part"
+                    )
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"data.splits={path} cannot be read ({error}); facegan data NAME --splits writes one"
+        ) from None
+    return people
 
 
 def by_part(records: Records) -> Split:
     """Rows by the data set's own partition; those without a part are left out."""
-    part = np.array(records.names("part"), dtype=object)[records.codes("part")]
-    return Split(*(np.flatnonzero(part == name) for name in PARTS))
+    return _by_name(records.names("part"), records.codes("part"), np.arange(len(records)))
+
+
+def _by_name(parts: Sequence[str], codes: np.ndarray, rows: np.ndarray) -> Split:
+    """Rows (N,) by the part that their code (N,) stands for."""
+    if not len(rows):
+        return Split(rows, rows, rows)
+    number = np.array([PARTS.index(part) if part in PARTS else -1 for part in parts], np.int8)[codes]
+    return Split(*(rows[number == k] for k in range(len(PARTS))))
 
 
 def draw_people(
@@ -89,16 +125,13 @@ def draw_people(
 def by_time(records: Records, rows: np.ndarray, shares: tuple[float, float] = TIME_SHARES) -> Split:
     """Rows of each sequence in the order of frames: the first share train, the next val, the rest test."""
     sequences = records.codes("sequence")[rows]
-    frames = records.numbers("frame")[rows]
-    parts: list[list[np.ndarray]] = [[], [], []]
-    for sequence in np.unique(sequences):
-        here = rows[sequences == sequence]
-        here = here[np.argsort(frames[sequences == sequence], kind="stable")]
-        cuts = (round(len(here) * shares[0]), round(len(here) * (shares[0] + shares[1])))
-        for part, chunk in zip(parts, np.split(here, cuts), strict=True):
-            part.append(chunk)
-    none = np.zeros(0, np.int64)
-    return Split(*(np.sort(np.concatenate([none, *part])) for part in parts))
+    in_time = rows[np.lexsort((rows, records.numbers("frame")[rows], sequences))]
+    lengths = np.unique(sequences, return_counts=True)[1]
+    ends = np.cumsum(lengths)
+    place = np.arange(len(rows)) - np.repeat(ends - lengths, lengths)
+    cuts = np.round(np.outer(lengths, (shares[0], shares[0] + shares[1])))
+    part = (place[:, None] >= np.repeat(cuts, lengths, 0)).sum(1)
+    return Split(*(np.sort(in_time[part == k]) for k in range(len(PARTS))))
 
 
 def sample(rows: np.ndarray, n: int) -> np.ndarray:

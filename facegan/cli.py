@@ -230,7 +230,7 @@ def _data(args: argparse.Namespace) -> None:
     data = _dataset(args)
     found = data.find()
     try:
-        split = data.split(found.records)
+        split = data.parts(found.records)
     except UserError as error:
         # a part of a data set is worth a look, too
         print(f"{error}\n")

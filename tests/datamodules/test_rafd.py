@@ -83,8 +83,22 @@ def test_the_split_follows_the_seed_alone(whole):
     first = module(whole).split(records).test
     np.testing.assert_array_equal(first, module(whole).split(records).test)
     assert not np.array_equal(first, module(whole, seed=1).split(records).test)
-    table = module(whole).split(records).table(records)
+    table = list(module(whole).split(records).table(records))
     assert len(table) == 1608 and table[0][3] == "train" and table[0][0].endswith("frontal.jpg")
+
+
+def test_a_list_of_one_s_own_people_takes_the_place_of_the_protocol(whole, tmp_path):
+    data = module(whole, splits=str(tmp_path / "who.csv"))
+    records = data.find().records
+    first, second, third = records.people()[:3]
+    (tmp_path / "who.csv").write_text(f"identity,part\n{first},train\n{second},test\n{third},test\n")
+    split = data.parts(records)
+    names, codes = records.names("identity"), records.codes("identity")
+    assert {names[codes[row]] for row in split.train} == {first}
+    assert {names[codes[row]] for row in split.test} == {second, third} and not len(split.val)
+    (tmp_path / "who.csv").write_text("identity,part\nnobody,train\n")
+    with pytest.raises(UserError, match="none of the 67"):
+        data.parts(records)
 
 
 def test_options(whole):
