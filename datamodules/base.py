@@ -29,7 +29,8 @@ from datamodules.sampling import EpochBatchSampler, InOrderBatchSampler
 from datamodules.splits import Split, by_person, read_people, sample
 from datamodules.store import Store, maps_file, read_meta
 from datamodules.transforms import Crops
-from facegan.config import PrepareConfig, UserError, data_home
+from facegan.config import PrepareConfig, UserError, check, data_home
+from facegan.faces import EXPRESSIONS
 
 _PLACES = "sources.txt"  # of a store: the folders that it was made from
 PHOTOGRAPHS = "photographs"  # in ``generated``, where a root of them stands beside generated faces
@@ -59,6 +60,7 @@ class DataConfig(PrepareConfig):
     landmark_images: bool = False  # AIP-GAN's Z beside each picture (A15)
     flip: float = 0.0  # probability of mirroring a picture; EGGAN: none
     jitter: float = 0.0  # strength of random brightness, contrast and saturation, 0 to 1; EGGAN: none
+    expressions: list[str] = field(default_factory=list)  # use pictures of these alone; none named: all
     needs_au: bool = True  # leave out pictures without AU intensities
     au_root: str | None = None  # OpenFace's CSVs in a tree like that of the raw data; None: with the pictures
     min_confidence: float = 0.7  # of OpenFace; below it a face counts as not tracked
@@ -218,12 +220,18 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         split = self.parts(records)
         kept = records.has_au if self.config.needs_au else np.ones(len(records), bool)
         self.without_au = int((~kept).sum())
+        kept = kept & self._shows_an_expression(records)
         train, val, test = (rows[kept[rows]] for rows in (split.train, split.val, split.test))
         if not len(train):
             raise UserError(
                 f"no picture of {self.config.name} is left to train on: {len(records):,} prepared, "
                 f"{self.without_au:,} of them without AU intensities. Run OpenFace on the pictures and put "
                 "its CSVs beside them, or set data.needs_au=false for a method without AUs"
+                + (
+                    f"; data.expressions={self.config.expressions} leaves out others"
+                    if self.config.expressions
+                    else ""
+                )
             )
         if not len(val):
             # The papers hold nobody out for validation; choosing by test people would be peeking.
@@ -242,6 +250,14 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         self.val_seen = bool(np.isin(self.val.rows, self.train.rows).all())
         self.generated: str | None = store.meta["generated"]
         self.identities = self.train.identities
+
+    def _shows_an_expression(self, records: Records) -> np.ndarray:
+        """(N,) bool: pictures of one of ``data.expressions``."""
+        names = self.config.expressions
+        for name in names:
+            check("data.expressions", name, EXPRESSIONS)
+        wanted = [EXPRESSIONS.index(name) for name in names]
+        return np.isin(records.numbers("expression"), wanted) if names else np.ones(len(records), bool)
 
     def _crop(self) -> Crops | None:
         config = self.config

@@ -3,9 +3,11 @@
 from facegan.methods.eggan import EGGAN, EGGANConfig
 from facegan.methods.judge_au import JudgeAU, JudgeAUConfig
 from facegan.methods.judge_identity import JudgeIdentity, JudgeIdentityConfig
+from facegan.methods.tergan import TERGAN, TERGANConfig
 
 METHODS = {
     "eggan": (EGGANConfig, EGGAN),
+    "tergan": (TERGANConfig, TERGAN),
     "judge_au": (JudgeAUConfig, JudgeAU),
     "judge_identity": (JudgeIdentityConfig, JudgeIdentity),
 }

@@ -3,9 +3,10 @@ from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
+import steps
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader
+from steps import moved, recorded, run, weights
 
 from facegan.config import UserError
 from facegan.methods.eggan import EGGAN, EGGANConfig
@@ -27,31 +28,9 @@ def batch(n: int = 8, people: int = 4, seed: int = 0) -> dict[str, torch.Tensor]
     return {"image": images, "au": au, "target_au": au.flip(0), "identity": torch.arange(n) % people}
 
 
-def run(module: EGGAN, data: dict[str, torch.Tensor], epochs: int, batches: int = 1, **options) -> pl.Trainer:
-    trainer = pl.Trainer(
-        max_epochs=epochs, accelerator="cpu", devices=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, **options,
-    )  # fmt: skip
-    held = pl.LightningDataModule()
-    held.train = SimpleNamespace(au=data["au"].numpy())
-    held.train_dataloader = lambda: DataLoader([data] * batches, batch_size=None)
-    trainer.fit(module, datamodule=held)
-    return trainer
-
-
 def build(config: EGGANConfig, people: int = 4) -> EGGAN:
     torch.manual_seed(0)
     return EGGAN(config, size=32, identities=people)
-
-
-def moved(before: dict[str, torch.Tensor], module: torch.nn.Module) -> set[str]:
-    """First names of the parts whose weights are not what they were."""
-    after = dict(module.named_parameters())
-    return {name.split(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
-
-
-def weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in module.named_parameters()}
 
 
 def test_stage_one_trains_the_identity_classifier_alone():
@@ -101,27 +80,9 @@ def test_stage_two_trains_everything_but_the_identity_classifier():
 
 
 def only(module: EGGAN, *kept: int) -> EGGAN:
-    """The module with only the optimisers ``kept`` (0: E and G, 1: D and D_z, 2: C_exp) learning."""
-    make = module.configure_optimizers
+    """The module in stage 2 with only the optimisers ``kept`` (0: E and G, 1: D and D_z, 2: C_exp) learning."""
     module.config.pretrain_epochs = 0
-
-    def configure():
-        optimizers = make()
-        for number, optimizer in enumerate(optimizers):
-            if number not in kept:  # without gradients Adam does nothing
-                optimizer.register_step_pre_hook(lambda o, args, kwargs: o.zero_grad())
-        return optimizers
-
-    module.configure_optimizers = configure
-    return module
-
-
-def recorded(module: EGGAN, name: str) -> list[float]:
-    """Fills with this loss at each step."""
-    seen: list[float] = []
-    log = module.log_losses
-    module.log_losses = lambda losses, rows: seen.append(losses[name].item()) or log(losses, rows)
-    return seen
+    return steps.only(module, *kept)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,395 @@
+"""TER-GAN: transfer, edit and recognise expressions with one network (Ali and Hughes, 2020).
+
+Where the paper is silent or contradicts itself the choice and its reason stand beside the option; T1..T20
+number them.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facegan.adversarial import AdversarialModule, linear_decay, moving_average
+from facegan.config import UserError, check
+from facegan.faces import EXPRESSIONS
+from facegan.losses import full
+from facegan.nets import tergan as nets
+
+
+@dataclass
+class TERGANConfig:
+    """The paper's values; in brackets the section, or the number of the gap that the choice fills."""
+
+    name: str = "tergan"
+    expressions: list[str] = field(
+        default_factory=lambda: ["anger", "disgust", "fear", "happiness", "sadness", "surprise"]
+    )  # N_e: six basic ones (3.1.1)
+
+    # schedule
+    pretrain_epochs: int = 50  # stage 1: both encoders as classifiers (3.1.4; T19)
+    attach: bool = (
+        True  # stage 1 ends with the encoders attached to the whole (3.1.4); false to fine-tune init_from
+    )
+    epochs: int = 100  # stage 2: everything (T19)
+    decay_from: float = (
+        1.0  # share of a stage after which its rate falls linearly to 0; the paper has no schedule
+    )
+
+    # optimisers
+    lr: float = 2e-4  # (4.1)
+    betas: tuple[float, float] = (0.5, 0.999)  # (T19)
+    clip_gradient: float | None = None
+    ema_half_life: float = 10_000  # pictures; 0 turns averaging off
+
+    # weights of eq. 10 (4.1)
+    w_if: float = 1.0  # lambda_1, eq. 9
+    w_ef: float = 1.0  # lambda_2, eq. 8
+    w_irec: float = 1.0  # lambda_3, eq. 6
+    w_erec: float = 1.0  # lambda_4, eq. 7
+    w_det: float = 0.3  # lambda_5, eq. 5
+    w_des: float = 0.3  # lambda_6, eq. 4
+    w_adv: float = 0.5  # lambda_7, eq. 3
+    layer_weights: tuple[float, ...] = (0.5, 0.6, 0.7, 0.88, 0.99)  # omega_1l = omega_2l (4.1)
+
+    # choices
+    erec_on: str = (
+        "same_identity"  # pairs that eq. 7 holds for: same_identity, where x_s is the truth | all (T11)
+    )
+    irec_on: str = "all"  # pairs that eq. 6 holds for: all | cross_identity: where x_s is not the truth (T11)
+    fake_head: str = (
+        "expression"  # "fake" is a class of D^e, as in eq. 1 | separate: a logit of its own (T12)
+    )
+    reversal: str = "constant"  # of D_es and D_et: 1 | ramp from 0 to 1 over stage 2 (T9)
+
+    # networks
+    expression_code: int = 30  # f(e) (4.1)
+    identity_code: int = 50  # f(i) (4.1)
+    encoder_widths: tuple[int, ...] = (64, 128, 256, 512, 1024)  # the decoder's are these backwards (4.1)
+    encoder_norm: str = "instance"  # instance | layer: keeps skin tone (T3)
+    down: str = "avg"  # avg | max | stride (T2)
+    tanh_codes: bool = True  # (T4)
+    critic_widths: tuple[int, ...] = (16, 32, 64, 128)  # (4.1)
+    critic_shared: int = 1024  # (4.1)
+    critic_norm: str = "batch"  # batch | group (T13)
+
+    def __post_init__(self) -> None:
+        check("method.erec_on", self.erec_on, ("same_identity", "all"))
+        check("method.irec_on", self.irec_on, ("all", "cross_identity"))
+        check("method.fake_head", self.fake_head, ("expression", "separate"))
+        check("method.reversal", self.reversal, ("constant", "ramp"))
+        check("method.down", self.down, ("avg", "max", "stride"))
+        check("method.encoder_norm", self.encoder_norm, ("instance", "layer"))
+        check("method.critic_norm", self.critic_norm, ("batch", "group"))
+        check("method.lr", self.lr, above=0)
+        check("method.decay_from", self.decay_from, at_least=0, at_most=1)
+        for key, value in vars(self).items():
+            if key.startswith("w_") or key in ("pretrain_epochs", "epochs", "ema_half_life"):
+                check(f"method.{key}", value, at_least=0)
+        for name in self.expressions:
+            check("method.expressions", name, EXPRESSIONS)
+        if len(self.expressions) < 2 or len(set(self.expressions)) < len(self.expressions):
+            raise UserError(f"method.expressions={self.expressions}: name two or more, each once")
+        if len(self.layer_weights) != len(self.encoder_widths):
+            raise UserError("method.layer_weights: one weight for each of method.encoder_widths")
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of both stages."""
+        return self.pretrain_epochs + self.epochs
+
+
+class Generator(nn.Module):
+    """G = (G_es, G_et, G_de), and a linear classifier that reads expressions off f(e): all that its users need."""
+
+    def __init__(self, config: TERGANConfig, size: int) -> None:
+        super().__init__()
+        c = config
+        self.G_es = nets.Encoder(
+            size, c.expression_code, c.encoder_widths, c.down, c.tanh_codes, c.encoder_norm
+        )
+        self.G_et = nets.Encoder(
+            size, c.identity_code, c.encoder_widths, c.down, c.tanh_codes, c.encoder_norm
+        )
+        self.G_de = nets.Decoder(size, c.expression_code + c.identity_code, c.encoder_widths)
+        self.recogniser = nn.Linear(c.expression_code, len(c.expressions))
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """The target's face with the source's expression."""
+        return self.G_de(torch.cat([self.G_es(source), self.G_et(target)], 1))
+
+
+class Classifiers(nn.Module):
+    """Stage 1's networks: both encoders with their classification layers. Frozen, they are h_1 and h_2 of eq. 8, 9."""
+
+    def __init__(self, config: TERGANConfig, size: int, identities: int) -> None:
+        super().__init__()
+        c = config
+        self.G_es = nets.Encoder(
+            size, c.expression_code, c.encoder_widths, c.down, c.tanh_codes, c.encoder_norm
+        )
+        self.G_et = nets.Encoder(
+            size, c.identity_code, c.encoder_widths, c.down, c.tanh_codes, c.encoder_norm
+        )
+        self.expression = nn.Linear(c.expression_code, len(c.expressions))
+        self.identity = nn.Linear(c.identity_code, identities)
+
+    def forward(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the sources' expressions and of the targets' people."""
+        return self.expression(self.G_es(source)), self.identity(self.G_et(target))
+
+
+class TERGAN(AdversarialModule):
+    """Transfer: source (B, 3, S, S) and target (B, 3, S, S) in [-1, 1] -> the target with the source's expression.
+
+    Args:
+        config: a ``TERGANConfig`` or the dict of one (as a checkpoint holds it).
+        size: S, 75 in the paper.
+        identities: people in training, N_i.
+        batch_size: of the global batch, for the moving average.
+        seed: of the run.
+    """
+
+    def __init__(
+        self,
+        config: TERGANConfig | dict[str, Any],
+        size: int,
+        identities: int,
+        batch_size: int = 64,
+        seed: int = 0,
+    ) -> None:
+        config = TERGANConfig(**config) if isinstance(config, dict) else config
+        super().__init__(seed, config.clip_gradient)
+        self.save_hyperparameters({
+            "config": asdict(config), "size": size, "identities": identities, "batch_size": batch_size, "seed": seed,
+        })  # fmt: skip
+        self.config = c = config
+        self.generator = Generator(c, size)
+        self.generator_ema = moving_average(self.generator, c.ema_half_life, batch_size)
+        self.pretrained = Classifiers(c, size, identities)
+        self.D = nets.Discriminator(
+            size, len(c.expressions), identities, c.critic_widths, c.critic_shared, c.critic_norm
+        )
+        self.D_es = nets.CodeDiscriminator(c.expression_code)
+        self.D_et = nets.CodeDiscriminator(c.identity_code)
+        classes = [c.expressions.index(name) if name in c.expressions else -1 for name in EXPRESSIONS]
+        self.register_buffer("classes", torch.tensor(classes))
+        # convs follow the layout of their weights; this one is faster on tensor cores and CPUs
+        self.to(memory_format=torch.channels_last)
+
+    classes: Tensor
+    monitor = ("val/expression_accuracy", "-val/l1")
+    """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""
+
+    @property
+    def _user(self) -> Generator:
+        """The averaged networks, where there are any."""
+        average: Any = self.generator_ema.module
+        return average if self.config.ema_half_life > 0 else self.generator
+
+    def transfer(self, source: Tensor, target: Tensor) -> Tensor:
+        """The targets' faces (B, 3, S, S) with the sources' expressions (3.1)."""
+        return self._user(source.to(self.dtype), target.to(self.dtype))
+
+    def expression_codes(self, images: Tensor, baseline: bool = False) -> Tensor:
+        """f(e) (B, 30); ``baseline``: of the encoder as stage 1 left it, the paper's CNN baseline (4.4)."""
+        encoder = self.pretrained.G_es if baseline else self._user.G_es
+        return encoder(images.to(self.dtype))
+
+    def identity_codes(self, images: Tensor) -> Tensor:
+        """f(i) (B, 50)."""
+        return self._user.G_et(images.to(self.dtype))
+
+    def recognise(self, images: Tensor) -> Tensor:
+        """Probabilities (B, N_e) of ``config.expressions``, by a linear classifier on f(e)."""
+        return self._user.recogniser(self.expression_codes(images)).softmax(1)
+
+    # ------------------------------------------------------------------ training
+
+    def on_fit_start(self) -> None:
+        """Refuse data that the losses could not be computed on."""
+        expression = torch.as_tensor(self.trainer.datamodule.train.expression)  # type: ignore[attr-defined]
+        classes = self.classes.cpu()[expression]
+        if (expression < 0).any() or (classes < 0).any():
+            raise UserError(
+                "some training pictures show none of method.expressions; leave them out with "
+                f"data.expressions=[{','.join(self.config.expressions)}]"
+            )
+        missing = [name for k, name in enumerate(self.config.expressions) if not (classes == k).any()]
+        if missing:
+            raise UserError(
+                f"no training picture shows {', '.join(missing)}; take it out of method.expressions"
+            )
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Stage 1 trains the encoders as classifiers, stage 2 everything (3.1.4)."""
+        rows = len(batch["source_image"])
+        self.begin_batch(rows)
+        stage1 = self.config.pretrain_epochs * self.trainer.num_training_batches
+        self._decay_rates()
+        losses = (self.pretraining_step if self.batches_seen < stage1 else self.adversarial_step)(batch)
+        self.batches_seen += 1
+        if self.batches_seen == stage1 and self.config.attach:
+            self.attach()
+        self.log_losses(losses, rows)
+
+    def pretraining_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Stage 1: G_es learns the sources' expressions, G_et the targets' people (3.1.4)."""
+        optimizer = self.optimizers()[2]  # type: ignore[index]
+        expression, identity = self.classes[batch["source_expression"]], batch["target_identity"]
+        with self.toggled_optimizer(optimizer):
+            logits_e, logits_i = self.pretrained(batch["source_image"], batch["target_image"])
+            loss_e = F.cross_entropy(full(logits_e), expression)
+            loss_i = F.cross_entropy(full(logits_i), identity)
+            self.take_step(optimizer, loss_e + loss_i)
+        return {
+            "pretrain_e": loss_e, "pretrain_e_accuracy": _accuracy(logits_e, expression),
+            "pretrain_i": loss_i, "pretrain_i_accuracy": _accuracy(logits_i, identity),
+        }  # fmt: skip
+
+    def attach(self) -> None:
+        """The pre-trained encoders become the generator's (3.1.4); so does the classifier on f(e)."""
+        for own, pretrained in (
+            (self.generator.G_es, self.pretrained.G_es), (self.generator.G_et, self.pretrained.G_et),
+            (self.generator.recogniser, self.pretrained.expression),
+        ):  # fmt: skip
+            own.load_state_dict(pretrained.state_dict())
+        self.generator_ema.module.load_state_dict(self.generator.state_dict())
+
+    def adversarial_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """One update of D (eq. 1), and one of everything else (eq. 10)."""
+        c, G = self.config, self.generator
+        opt_g, opt_d = self.optimizers()[:2]  # type: ignore[index]
+        x_s, x_t = batch["source_image"], batch["target_image"]
+        y_e, y_i = self.classes[batch["source_expression"]], batch["target_identity"]
+        same = batch["source_identity"] == y_i
+
+        # step a: synthesise
+        f_e, f_i = G.G_es(x_s), G.G_et(x_t)
+        x_bar = G.G_de(torch.cat([f_e, f_i], 1))
+
+        with self.toggled_optimizer(opt_d):  # eq. 1, minimised with its sign turned (T6)
+            loss_d_real = self._as_real(self.D(x_s)[0], y_e)
+            loss_d_identity = F.cross_entropy(full(self.D(x_t)[1]), y_i)
+            loss_d_fake = self._as_fake(self.D(x_bar.detach())[0])
+            self.take_step(opt_d, loss_d_real + loss_d_identity + loss_d_fake)
+
+        with self.toggled_optimizer(opt_g):
+            # step b: the picture is fed back; only the encoders learn from it (T10)
+            seen = x_bar.detach()
+            d_es, d_es_accuracy = self._consistency(self.D_es, f_e, G.G_es(seen))  # eq. 4
+            d_et, d_et_accuracy = self._consistency(self.D_et, f_i, G.G_et(seen))  # eq. 5
+            d_e, d_i = self.D(x_bar)
+            g = {
+                "g_if": self._feature_distance(self.pretrained.G_et, x_bar, x_t),  # eq. 9
+                "g_ef": self._feature_distance(self.pretrained.G_es, x_bar, x_s),  # eq. 8
+                "g_irec": _l1(x_bar, x_t, ~same if c.irec_on == "cross_identity" else None),  # eq. 6
+                "g_erec": _l1(x_bar, x_s, same if c.erec_on == "same_identity" else None),  # eq. 7
+                "d_et": d_et,
+                "d_es": d_es,
+                "g_adv": self._as_real(d_e, y_e)
+                + F.cross_entropy(full(d_i), y_i),  # eq. 2, of x_t's person (T5)
+            }
+            weights = (c.w_if, c.w_ef, c.w_irec, c.w_erec, c.w_det, c.w_des, c.w_adv)
+            total = sum(w * loss for w, loss in zip(weights, g.values(), strict=True))  # eq. 10
+            # beside the paper: a classifier that reads f(e) and leaves no trace in it
+            logits = G.recogniser(f_e.detach())
+            recogniser = F.cross_entropy(full(logits), y_e)
+            self.take_step(opt_g, total + recogniser)  # type: ignore[arg-type]
+        if c.ema_half_life > 0:
+            self.generator_ema.update_parameters(G)
+        return {
+            "d_real": loss_d_real, "d_identity": loss_d_identity, "d_fake": loss_d_fake, **g,
+            "d_es_accuracy": d_es_accuracy, "d_et_accuracy": d_et_accuracy,
+            "g_expression_accuracy": _accuracy(d_e[:, : len(c.expressions)], y_e),
+            "g_identity_accuracy": _accuracy(d_i, y_i),
+            "recogniser": recogniser, "recogniser_accuracy": _accuracy(logits, y_e),
+        }  # fmt: skip
+
+    def _as_real(self, logits: Tensor, expression: Tensor) -> Tensor:
+        """-log of D^e's probability that this is a real picture of that expression."""
+        if self.config.fake_head == "expression":
+            return F.cross_entropy(full(logits), expression)
+        return F.cross_entropy(full(logits[:, :-1]), expression) + F.softplus(full(logits[:, -1])).mean()
+
+    def _as_fake(self, logits: Tensor) -> Tensor:
+        """-log of D^e's probability that this is a synthesised picture."""
+        if self.config.fake_head == "expression":
+            fake = torch.full_like(logits[:, 0], logits.shape[1] - 1, dtype=torch.long)
+            return F.cross_entropy(full(logits), fake)
+        return F.softplus(-full(logits[:, -1])).mean()
+
+    def _consistency(
+        self, critic: nets.CodeDiscriminator, real: Tensor, fake: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Eq. 4 or 5 on the codes of real and synthesised pictures: the loss, and how often the critic is right.
+
+        Added to what the encoders minimise: the reversal inside the critic makes them maximise it (T6).
+        """
+        strength = self._reversal_strength()
+        seen_real, seen_fake = full(critic(real, strength)), full(critic(fake, strength))
+        loss = F.softplus(-seen_real).mean() + F.softplus(seen_fake).mean()
+        return loss, ((seen_real > 0).float().mean() + (seen_fake <= 0).float().mean()) / 2
+
+    def _reversal_strength(self) -> float:
+        if self.config.reversal == "constant":
+            return 1.0
+        return 2 / (1 + math.exp(-10 * self._progress()[1])) - 1  # Ganin et al. 2016
+
+    def _feature_distance(self, network: nets.Encoder, synthesised: Tensor, real: Tensor) -> Tensor:
+        """Eq. 8 or 9: the mean over each layer (T16), weighted."""
+        with torch.no_grad():
+            wanted = network.features(real)
+        distances = [
+            F.l1_loss(full(h), full(h_real))
+            for h, h_real in zip(network.features(synthesised), wanted, strict=True)
+        ]
+        return torch.stack([w * d for w, d in zip(self.config.layer_weights, distances, strict=True)]).sum()
+
+    def _progress(self) -> tuple[float, float]:
+        """Share of each stage's batches that is done."""
+        c = self.config
+        epoch = self.batches_seen / self.trainer.num_training_batches
+        return epoch / max(1, c.pretrain_epochs), (epoch - c.pretrain_epochs) / max(1, c.epochs)
+
+    def _decay_rates(self) -> None:
+        first, second = self._progress()
+        for optimizer, progress in zip(self.optimizers(), (second, second, first), strict=True):  # type: ignore[arg-type]
+            linear_decay(optimizer, self.config.lr, progress, self.config.decay_from)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Adam for G with D_es and D_et (one, for the reversal does the rest), for D, and for stage 1 (4.1)."""
+        c = self.config
+        parameters = [*self.generator.parameters(), *self.D_es.parameters(), *self.D_et.parameters()]
+        return [
+            torch.optim.Adam(parameters, c.lr, c.betas),
+            torch.optim.Adam(self.D.parameters(), c.lr, c.betas),
+            torch.optim.Adam(self.pretrained.parameters(), c.lr, c.betas),
+        ]
+
+    # ------------------------------------------------------------------ validation
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Is the expression recognised on people never seen, by us and by the baseline; does the transfer show it."""
+        x_s, x_t = batch["source_image"], batch["target_image"]
+        wanted = self.classes[batch["source_expression"]]
+        transferred = self.transfer(x_s, x_t)
+        baseline = self.pretrained.expression(self.expression_codes(x_s, baseline=True))
+        self.log_dict({
+            "val/expression_accuracy": _accuracy(self.recognise(x_s), wanted),
+            "val/baseline_accuracy": _accuracy(baseline, wanted),
+            "val/transfer_accuracy_own": _accuracy(self.recognise(transferred), wanted),
+            "val/l1": F.l1_loss(self.transfer(x_t, x_t), x_t),
+        }, batch_size=len(x_s), sync_dist=True)  # fmt: skip
+
+
+def _accuracy(logits: Tensor, wanted: Tensor) -> Tensor:
+    return (logits.argmax(1) == wanted).float().mean()
+
+
+def _l1(synthesised: Tensor, real: Tensor, pairs: Tensor | None) -> Tensor:
+    """Mean distance (eq. 6, 7); where some ``pairs`` (B,) are chosen, the others count as 0."""
+    distance = (full(synthesised) - full(real)).abs().flatten(1).mean(1)
+    return (distance if pairs is None else distance * pairs).mean()

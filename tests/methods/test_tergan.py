@@ -1,0 +1,286 @@
+import pytest
+import steps
+import torch
+import torch.nn.functional as F
+from steps import moved, recorded, run, weights
+
+from facegan.config import UserError
+from facegan.faces import EXPRESSIONS
+from facegan.methods.tergan import TERGAN, TERGANConfig
+
+SMALL = {
+    "encoder_widths": (8, 8, 16, 16, 16), "critic_widths": (4, 8, 8, 8), "critic_shared": 32, "epochs": 1,
+    "pretrain_epochs": 0, "critic_norm": "group",
+}  # fmt: skip
+WEIGHTS = [key for key in TERGANConfig.__dataclass_fields__ if key.startswith("w_")]
+SIX = [EXPRESSIONS.index(name) for name in TERGANConfig().expressions]
+
+
+def small(**changes) -> TERGANConfig:
+    return TERGANConfig(**{**SMALL, **changes})
+
+
+def batch(n: int = 12, people: int = 3, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Half of the pairs of one person; a person is a pattern, an expression a bright place."""
+    g = torch.Generator().manual_seed(seed)
+    people_look = F.interpolate(torch.rand(people, 3, 4, 4, generator=g), 32, mode="bilinear") * 2 - 1
+    pairs = {}
+    for side in ("source", "target"):
+        expression = torch.arange(n) % 6 if side == "source" else torch.randint(6, (n,), generator=g)
+        identity = torch.arange(n) % people
+        if side == "target":
+            identity = torch.where(torch.arange(n) < n // 2, identity, (identity + 1) % people)
+        image = people_look[identity]
+        for row, place in enumerate(expression.tolist()):
+            image[
+                row, :, 8 * (place // 3) + 8 : 8 * (place // 3) + 16, 10 * (place % 3) : 10 * (place % 3) + 8
+            ] = 1
+        pairs |= {
+            f"{side}_image": image, f"{side}_identity": identity,
+            f"{side}_expression": torch.tensor(SIX)[expression],
+        }  # fmt: skip
+    return pairs | {"expression": pairs["source_expression"]}
+
+
+def build(config: TERGANConfig, people: int = 3) -> TERGAN:
+    torch.manual_seed(0)
+    return TERGAN(config, size=32, identities=people, batch_size=12)
+
+
+def test_defaults_are_the_paper_s():
+    c = TERGANConfig()
+    assert (c.w_if, c.w_ef, c.w_irec, c.w_erec, c.w_det, c.w_des, c.w_adv) == (1, 1, 1, 1, 0.3, 0.3, 0.5)
+    assert c.layer_weights == (0.5, 0.6, 0.7, 0.88, 0.99) and c.lr == 2e-4
+    assert (c.expression_code, c.identity_code, c.critic_shared) == (30, 50, 1024)
+    assert c.encoder_widths == (64, 128, 256, 512, 1024) and c.critic_widths == (16, 32, 64, 128)
+
+
+def test_stage_one_trains_the_classifiers_alone_and_ends_with_attaching_them():
+    module = build(small(pretrain_epochs=1, epochs=0, lr=2e-3))
+    before, losses = weights(module), recorded(module, "pretrain_e_accuracy")
+    run(module, batch(), epochs=1, batches=60)
+    assert losses[-1] == 1 and {"D", "D_es", "D_et"}.isdisjoint(moved(before, module))
+    data = batch()
+    assert torch.equal(
+        module.generator.G_et(data["target_image"]), module.pretrained.G_et(data["target_image"])
+    )
+    assert torch.equal(
+        module.expression_codes(data["source_image"]), module.expression_codes(data["source_image"], True)
+    )
+    assert (
+        module.recognise(data["source_image"]).argmax(1) == module.classes[data["source_expression"]]
+    ).all()
+
+
+def test_without_attaching_stage_one_leaves_the_generator_as_it_was():
+    module = build(small(pretrain_epochs=1, epochs=0, attach=False))
+    before = weights(module)
+    run(module, batch(), epochs=1, batches=2)
+    assert moved(before, module) == {"pretrained"}
+
+
+def test_stage_two_trains_everything_but_the_feature_networks():
+    module = build(small())
+    before = weights(module)
+    run(module, batch(), epochs=1, batches=2)
+    assert moved(before, module) == {"generator", "generator_ema", "D", "D_es", "D_et"}
+    assert moved(before, module, 2) >= {
+        "generator.G_es", "generator.G_et", "generator.G_de", "generator.recogniser",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("weight", "loss"),
+    [("w_if", "g_if"), ("w_ef", "g_ef"), ("w_irec", "g_irec"), ("w_erec", "g_erec"), ("w_adv", "g_adv")],
+)
+def test_each_loss_alone_lowers_itself_and_moves_the_whole_generator(weight, loss):
+    """The terms of eq. 10 that G minimises have the right sign."""
+    off = dict.fromkeys(WEIGHTS, 0.0)
+    module = steps.only(build(small(**{**off, weight: 1.0, "lr": 5e-4, "ema_half_life": 0})), 0)
+    seen, before = recorded(module, loss), weights(module)
+    run(module, batch(), epochs=1, batches=70)  # InstanceNorm makes much of the first grey pictures
+    assert seen[-1] < seen[0] - 0.03, f"{loss} went from {seen[0]} to {seen[-1]}"
+    changed = moved(before, module, 2)
+    assert {"generator.G_es", "generator.G_et", "generator.G_de"} <= changed
+    assert not [name for name in changed if name.startswith(("D.", "pretrained"))], "D and h rest"
+
+
+@pytest.mark.parametrize(
+    ("weight", "loss", "critic", "encoder"),
+    [("w_des", "d_es", "D_es", "G_es"), ("w_det", "d_et", "D_et", "G_et")],
+)
+def test_consistency_moves_one_encoder_and_its_critic_never_the_decoder(weight, loss, critic, encoder):
+    """Eq. 4, 5: min over the encoder, max over its critic, on a picture that is not traced back (T10)."""
+    module = build(small(**{**dict.fromkeys(WEIGHTS, 0.0), weight: 1.0, "ema_half_life": 0}))
+    before = weights(module)
+    run(steps.only(module, 0), batch(), epochs=1, batches=2)
+    assert moved(before, module, 2) == {f"{critic}.layers", f"generator.{encoder}", "generator.recogniser"}
+
+
+@pytest.mark.parametrize(("critic", "encoder"), [("D_es", "G_es"), ("D_et", "G_et")])
+def test_the_critic_lowers_the_consistency_loss_and_the_encoder_raises_it(critic, encoder):
+    name, weight = critic.lower(), f"w_{critic.lower().replace('_', '')}"
+    results = {}
+    for who in ("critic", "encoder"):
+        module = build(small(**{**dict.fromkeys(WEIGHTS, 0.0), weight: 1.0, "lr": 2e-3, "ema_half_life": 0}))
+        frozen = getattr(module.generator, encoder) if who == "critic" else getattr(module, critic)
+        fixed = {id(p) for p in frozen.parameters()}
+        make = module.configure_optimizers
+
+        def configure(make=make, fixed=fixed):
+            optimizers = make()
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["params"] = [p for p in group["params"] if id(p) not in fixed]
+            return optimizers
+
+        module.configure_optimizers = configure
+        seen = recorded(module, name)
+        run(steps.only(module, 0), batch(), epochs=1, batches=30)
+        results[who] = seen[-1] - seen[0]
+    assert results["critic"] < -1e-3 < 1e-4 < results["encoder"], results
+
+
+def test_the_discriminator_learns_expressions_people_and_fakes():
+    """Eq. 1: all three terms go down when D alone learns."""
+    module = steps.only(build(small(lr=2e-3)), 1)
+    seen = {name: recorded(module, name) for name in ("d_real", "d_identity", "d_fake")}
+    before = weights(module)
+    run(module, batch(), epochs=1, batches=80)
+    for name, values in seen.items():
+        assert values[-1] < 0.7 * values[0], name
+    assert moved(before, module) <= {"D", "generator_ema"}
+
+
+@pytest.mark.parametrize("fake_head", ["expression", "separate"])
+def test_what_d_calls_fake_g_must_not_be(fake_head):
+    """Logits that say "real and of this expression" cost G nothing, "fake" costs much; for D it is the other way."""
+    module = build(small(fake_head=fake_head))
+    real = torch.full((2, 7), -20.0)
+    real[:, 2], real[:, 6] = 20, -20
+    fake = torch.full((2, 7), -20.0)
+    fake[:, 6] = 20
+    wanted = torch.tensor([2, 2])
+    assert module._as_real(real, wanted) < 1e-6 and module._as_real(fake, wanted) > 10
+    assert module._as_fake(fake) < 1e-6 and module._as_fake(real) > 10
+
+
+def test_reconstructions_hold_for_the_pairs_that_they_are_true_of():
+    """T11: by default eq. 7 counts pairs of one person, eq. 6 all; over the whole batch."""
+    data = batch()
+    same = data["source_identity"] == data["target_identity"]
+    assert same.sum() == 6
+    got = {}
+    for erec_on, irec_on in (("same_identity", "all"), ("all", "cross_identity")):
+        module = build(small(erec_on=erec_on, irec_on=irec_on))
+        x_bar = module.generator(data["source_image"], data["target_image"])
+        to_s = (x_bar - data["source_image"]).abs().mean((1, 2, 3))
+        to_t = (x_bar - data["target_image"]).abs().mean((1, 2, 3))
+        erec, irec = recorded(module, "g_erec"), recorded(module, "g_irec")
+        run(module, data, epochs=1)
+        got[erec_on] = erec[0], to_s
+        got[irec_on] = irec[0], to_t
+        assert erec[0] == pytest.approx((to_s * (same if erec_on != "all" else 1)).mean().item(), rel=1e-5)
+        assert irec[0] == pytest.approx((to_t * (~same if irec_on != "all" else 1)).mean().item(), rel=1e-5)
+
+
+def test_feature_losses_are_weighted_means_of_the_layers():
+    """Eq. 8, 9 by hand."""
+    module, data = build(small()), batch()
+    x, y, network = data["source_image"], data["target_image"], module.pretrained.G_es
+    by_hand, a, b = 0.0, x, y
+    for weight, block in zip((0.5, 0.6, 0.7, 0.88, 0.99), network.blocks, strict=True):
+        a, b = block(a), block(b)
+        by_hand += weight * (a - b).abs().mean().item()
+        a, b = F.avg_pool2d(a, 2, ceil_mode=True), F.avg_pool2d(b, 2, ceil_mode=True)
+    assert module._feature_distance(network, x, y).item() == pytest.approx(by_hand, rel=1e-5)
+
+
+class Says(torch.nn.Module):
+    """A discriminator that is sure of these classes, whatever it sees."""
+
+    def __init__(self, expression, identity):
+        super().__init__()
+        self.logits = torch.nn.ParameterList(
+            [F.one_hot(expression, 7).float() * 20, F.one_hot(identity, 3).float() * 20]
+        )
+
+    def forward(self, images):
+        return self.logits[0], self.logits[1]
+
+
+def test_eq_2_asks_for_the_source_s_expression_and_the_target_s_person():
+    """T5: not for x_s's person, as the formula is printed."""
+    data = batch()
+    expression = torch.tensor([SIX.index(e) for e in data["source_expression"].tolist()])
+    costs = {}
+    for side in ("source", "target"):
+        module = build(small())
+        module.D = Says(expression, data[f"{side}_identity"])
+        seen = recorded(module, "g_adv")
+        run(module, data, epochs=1)
+        costs[side] = seen[0]
+    assert costs["target"] < 0.01 and costs["source"] > 5  # half of the pairs are of two people
+
+
+def test_the_recogniser_leaves_no_gradient_in_the_encoder():
+    module = build(small(**dict.fromkeys(WEIGHTS, 0.0), ema_half_life=0))
+    before = weights(module)
+    run(steps.only(module, 0), batch(), epochs=1, batches=3)
+    assert moved(before, module, 2) == {"generator.recogniser"}
+
+
+def test_reversal_ramps_up_over_stage_two():
+    module = build(small(reversal="ramp"))
+    seen = []
+    strength = module._reversal_strength
+    module._reversal_strength = lambda: seen.append(strength()) or seen[-1]
+    run(module, batch(), epochs=1, batches=4)
+    assert seen[0] == 0 and seen[2] < seen[4] < seen[6] < 1 and seen[6] > 0.99
+
+
+def test_learns_to_transfer_on_a_few_faces():
+    """Overfit: nearer to the person with that expression than either of the pictures that were given."""
+    data = batch()
+    light = {
+        "w_if": 0.02,
+        "w_ef": 0.02,
+        "w_adv": 0.01,
+        "w_irec": 0.5,
+        "lr": 2e-3,
+        "irec_on": "cross_identity",
+    }
+    module = build(small(**light, encoder_widths=(16, 16, 16, 32, 32), ema_half_life=100))
+    run(module, data, epochs=1, batches=400)
+    same = data["source_identity"] == data["target_identity"]
+    x_s, x_t = data["source_image"][same], data["target_image"][same]
+    assert F.l1_loss(module.transfer(x_s, x_t), x_s) < 0.9 * F.l1_loss(x_t, x_s)
+    assert (
+        module.recognise(data["source_image"]).argmax(1) == module.classes[data["source_expression"]]
+    ).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"expressions": ["anger", "joy"]}, "method.expressions"),
+        ({"expressions": ["anger"]}, "name two or more"),
+        ({"layer_weights": (1.0,)}, "method.layer_weights"),
+        ({"down": "pool"}, "method.down"),
+        ({"w_adv": -1.0}, "method.w_adv"),
+    ],
+)
+def test_values_out_of_range_are_named(change, words):
+    with pytest.raises(UserError, match=words):
+        TERGANConfig(**change)
+
+
+def test_pictures_without_one_of_the_expressions_are_refused():
+    data = batch()
+    data["expression"] = data["expression"].clone()
+    data["expression"][0] = EXPRESSIONS.index("neutral")
+    with pytest.raises(UserError, match=r"data.expressions=\[anger,disgust"):
+        run(build(small()), data, epochs=1)
+    data["expression"] = torch.full((12,), SIX[0])
+    with pytest.raises(UserError, match="no training picture shows disgust"):
+        run(build(small()), data, epochs=1)
