@@ -77,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--spread", type=float, help="of pose, light and background (folder): 0 a studio, 1 anything"
     )
+    sub.add_argument(
+        "--ambiguity", type=float, help="of expressions (oulu_casia): 0 as the prototypes, 1 weak and mixed"
+    )
     sub.add_argument("--size", type=int, help="side of a picture (folder)")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--workers", type=int, help="processes; as many as there are cores if not given")

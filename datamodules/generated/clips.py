@@ -176,8 +176,8 @@ def _write_mmi_person(root: Path, seed: int, number: int, options: MMIOptions) -
     for take, (expression, code, view) in enumerate(takes):
         rng = np.random.default_rng([options.seed, seed, take])
         length = int(rng.integers(options.frames[0], options.frames[1] + 1))
-        strength = rise_and_fall(length)
-        pictures = list(film(body, expression, strength, rng, options.size, frame=28.0))
+        top, strength = apex(body.person, expression), rise_and_fall(length)
+        pictures = list(film(body, expression, top, strength, rng, options.size, frame=28.0))
         coded = view == 0 and take % options.coded == options.coded - 1
         # the number says nothing about the person
         folder = root / "Sessions" / str(7 * number + 1000 * take + 2)
@@ -207,7 +207,7 @@ def _write_mmi_person(root: Path, seed: int, number: int, options: MMIOptions) -
             f'<annotation filename="{stem}.xml"/></track></session>\n'
         )
         if coded:
-            (folder / f"{stem}-oao_aucs.xml").write_text(_coding(strength, apex(body.person, expression)))
+            (folder / f"{stem}-oao_aucs.xml").write_text(_coding(strength, top))
 
 
 def _aside(picture: Picture) -> Shot:

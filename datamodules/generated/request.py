@@ -27,6 +27,7 @@ class GenerateConfig:
     aus: str = "mixed"  # mixed | prototypes | independent (folder)
     spread: float = 1.0  # of pose, light and background (folder): 0 a studio, 1 anything
     size: int = 160  # pixels of a picture's side (folder)
+    ambiguity: float = 0.0  # of expressions: 0 the prototypes, 1 weak and mixed (oulu_casia)
     seed: int = 0
     defects: bool = False  # with the traps of the real data set (not folder and rafd, which have none)
     workers: int | None = None  # processes; None: one a core
@@ -39,6 +40,7 @@ class GenerateConfig:
             raise UserError(
                 f"generate: the layout {self.layout} has no defects to write; leave --defects out"
             )
+        check("generate.ambiguity", self.ambiguity, at_least=0, at_most=1)
         check("generate.spread", self.spread, at_least=0, at_most=1)
         check("generate.pictures", self.pictures, at_least=1)
         check("generate.size", self.size, at_least=32)
@@ -75,6 +77,8 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
             "pictures": config.pictures, "size": config.size, "aus": config.aus, "light_spread": config.spread,
             "pose_spread": tuple(config.spread * degrees for degrees in layout.options().pose_spread),
         }  # fmt: skip
+    if config.layout == "oulu_casia":
+        options["ambiguity"] = config.ambiguity
     if config.defects:
         options["defects"] = True
     layout.write(root, config.people, config.first_person, config.workers, progress, **options)

@@ -12,6 +12,7 @@ import numpy as np
 
 from datamodules.generated.files import folder_csv, save_picture
 from datamodules.generated.layout import Layout, LayoutOptions
+from datamodules.generated.person import Person
 from datamodules.generated.render import Body, Picture, apex, render, studio
 
 OULU_EMOTIONS = {
@@ -27,7 +28,8 @@ OULU_SIZE = (240, 320)
 class OuluOptions(LayoutOptions):
     """What can be varied in Oulu-CASIA's layout.
 
-    ``frames``: shortest and longest sequence; ``defects``: one person's frames with a word before their number,
+    ``frames``: shortest and longest sequence; ``ambiguity``: 0 for expressions as the prototypes have them, up to 1 for
+    weak and mixed ones, see ``mixture``; ``defects``: one person's frames with a word before their number,
     one sequence empty and one missing.
     """
 
@@ -35,6 +37,7 @@ class OuluOptions(LayoutOptions):
     lights: tuple[str, ...] = ("Strong",)
     frames: tuple[int, int] = (9, 24)
     size: tuple[int, int] = OULU_SIZE
+    ambiguity: float = 0.0
     defects: bool = False
 
 
@@ -72,9 +75,23 @@ def _smooth(t: np.ndarray) -> np.ndarray:
     return t * t * (3 - 2 * t)
 
 
+def mixture(person: Person, expression: str, ambiguity: float, rng: np.random.Generator) -> np.ndarray:
+    """AUs (17,) of an apex that is not the textbook's: weaker, more this person's own, blended with another expression.
+
+    At ``ambiguity`` 1 the apex has 0.4 to 1 of its strength, the person's habits count twice, and up to 0.45 of it
+    is another of the six basic expressions.
+    """
+    strength, share = 1 - ambiguity * rng.uniform(0, 0.6), ambiguity * rng.uniform(0, 0.45)
+    other = str(rng.choice([name for name in OULU_EMOTIONS.values() if name != expression]))
+    habits = 1 + ambiguity
+    mixed = (1 - share) * apex(person, expression, 1, habits) + share * apex(person, other, 1, habits)
+    return (strength * mixed).astype(np.float32)
+
+
 def film(
     body: Body,
     expression: str,
+    top: np.ndarray,
     strength: np.ndarray,
     rng: np.random.Generator,
     size: tuple[int, int],
@@ -83,9 +100,9 @@ def film(
 ) -> Iterator[Picture]:
     """One sequence in a studio: a picture for each entry of ``strength`` (F,), the head swaying a little.
 
-    ``size`` is (height, width); ``light`` the brightness, 1 for a well-lit room; ``camera`` other fields of ``Shot``.
+    ``top`` (17,) are the AUs of the apex, ``expression`` what they are called; ``size`` is (height, width); ``light``
+    the brightness, 1 for a well-lit room; ``camera`` other fields of ``Shot``.
     """
-    top = apex(body.person, expression)
     frames = len(strength)
     sway = (
         np.radians(0.4)
@@ -120,8 +137,16 @@ def _write_oulu_person(root: Path, seed: int, number: int, options: OuluOptions)
                 if options.defects and (number, emotion) == (3, "Anger"):
                     continue
                 prefix = "FirstF_" if options.defects and number == 1 else ""
+                top = mixture(
+                    body.person,
+                    expression,
+                    options.ambiguity,
+                    np.random.default_rng([options.seed, seed, list(OULU_EMOTIONS).index(emotion), 1]),
+                )
                 pictures = list(
-                    film(body, expression, rise(length), rng, options.size, OULU_LIGHTS[light], frame=40.0)
+                    film(
+                        body, expression, top, rise(length), rng, options.size, OULU_LIGHTS[light], frame=40.0
+                    )
                 )
                 names = [f"{prefix if k == 0 else ''}{k:03d}.jpeg" for k in range(length)]
                 for name, picture in zip(names, pictures, strict=True):
@@ -153,7 +178,8 @@ def _write_bu4dfe_person(root: Path, seed: int, name: str, options: BU4DFEOption
             length = 1
         folder = root / name / emotion
         folder.mkdir(parents=True, exist_ok=True)
-        pictures = list(film(body, expression, rise_and_fall(length), rng, options.size, frame=26.0))
+        top = apex(body.person, expression)
+        pictures = list(film(body, expression, top, rise_and_fall(length), rng, options.size, frame=26.0))
         for k, picture in enumerate(pictures):
             save_picture(folder / f"{k:03d}.jpg", picture.image)
             (folder / f"{k:03d}.wrl").write_text(_mesh(picture))

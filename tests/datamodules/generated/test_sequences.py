@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 
 from datamodules.bu4dfe import BU4DFE, BU4DFEConfig
-from datamodules.generated.sequences import BU4DFE_LAYOUT, OULU_CASIA_LAYOUT, rise, rise_and_fall
+from datamodules.generated.head import load_head
+from datamodules.generated.person import Person
+from datamodules.generated.render import apex
+from datamodules.generated.sequences import BU4DFE_LAYOUT, OULU_CASIA_LAYOUT, mixture, rise, rise_and_fall
 from datamodules.oulu_casia import OuluCASIA, OuluCASIAConfig
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
@@ -39,6 +42,23 @@ def test_the_reader_finds_what_was_written(oulu):
     assert len(found.records) == 16 * 4
     image = cv2.imread(found.records.path(0))
     assert image.shape == (240, 320, 3)
+
+
+def test_ambiguous_expressions_are_weaker_mixed_and_still_mostly_their_own():
+    person = Person.draw(load_head("procedural"), 5)
+    rng = np.random.default_rng(0)
+    for name in ("happiness", "surprise", "anger"):
+        plain, prototypes = (
+            apex(person, name),
+            {n: apex(person, n) for n in ("happiness", "surprise", "anger")},
+        )
+        np.testing.assert_allclose(mixture(person, name, 0, rng), plain, rtol=1e-6)
+        tops = np.stack([mixture(person, name, 1, rng) for _ in range(200)])
+        assert tops.sum(1).mean() < 0.85 * plain.sum() and len(np.unique(tops.round(3), axis=0)) == 200
+        shapes = {n: p / p.sum() for n, p in prototypes.items()}
+        distances = [{n: np.linalg.norm(t / t.sum() - shape) for n, shape in shapes.items()} for t in tops]
+        nearest = [min(far, key=far.__getitem__) for far in distances]
+        assert nearest.count(name) > 160
 
 
 def test_the_first_frame_is_neutral_and_the_last_shows_most(oulu):
