@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from datamodules import sources
 from datamodules.dataset import PICTURE_KEYS, Batch, FaceDataset, to_float
+from datamodules.pairing import PAIRINGS
 from datamodules.preparation.chunks import replacing
 from datamodules.preparation.identity_maps import add_identity_maps
 from datamodules.preparation.landmarks import finder_version
@@ -29,7 +30,7 @@ from datamodules.sampling import EpochBatchSampler, InOrderBatchSampler
 from datamodules.splits import Split, by_person, read_people, sample
 from datamodules.store import Store, maps_file, read_meta
 from datamodules.transforms import Crops
-from facegan.config import PrepareConfig, UserError, check, data_home
+from facegan.config import PrepareConfig, UserError, check, check_ranges, data_home
 from facegan.faces import EXPRESSIONS
 
 _PLACES = "sources.txt"  # of a store: the folders that it was made from
@@ -66,6 +67,17 @@ class DataConfig(PrepareConfig):
     min_confidence: float = 0.7  # of OpenFace; below it a face counts as not tracked
     num_workers: int = 0  # a batch is one memory copy: workers would only hand it on
     prepare_workers: int | None = None  # processes; None: one a core
+
+    def __post_init__(self) -> None:
+        check("data.pairing", self.pairing, PAIRINGS)
+        check("data.landmarks", self.landmarks, ("dlib", "face_alignment", "openface"))
+        check("data.align", self.align, ("similarity", "box"))
+        check("data.identity_maps", self.identity_maps, ("none", "own", "neutral_mean"))
+        check_ranges(
+            "data", self, image_size=(16, 4096), batch_size=(1, None), seed=(0, 2**32 - 1), cross_probability=(0, 1),
+            rotate=(-180, 180), flip=(0, 1), jitter=(0, 1), min_confidence=(0, 1), num_workers=(0, None),
+            prepare_workers=(1, None),
+        )  # fmt: skip
 
 
 class FaceDataModule(pl.LightningDataModule, ABC):

@@ -56,6 +56,7 @@ class BU4DFEConfig(DataConfig):
     fold_by: str = "consecutive"  # consecutive | strided | shuffled (by data.seed)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check("data.peak_frames", self.peak_frames, at_least=1)
 
 

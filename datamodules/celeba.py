@@ -60,6 +60,7 @@ class CelebAConfig(DataConfig):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.frontal is not None:
             check("data.frontal", self.frontal, above=0)
 

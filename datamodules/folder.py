@@ -29,7 +29,7 @@ from datamodules.preparation.pictures import UnreadablePicture, count_frames, is
 from datamodules.records import Found, Records, expression_index
 from datamodules.rows import Rows, Tables
 from datamodules.splits import Split, by_person, by_time, draw_people, join
-from facegan.config import UserError
+from facegan.config import UserError, check, check_ranges
 
 _NO_PICTURES = re.compile(r"^(processed|__MACOSX|\..*|.*_aligned)$")  # OpenFace's own output among them
 
@@ -44,6 +44,11 @@ class FolderConfig(DataConfig):
     split: str = "auto"  # people | time | auto: a root with one person by time, other roots by person
     test_fraction: float = 0.1  # of the people of a root, at least one unless 0; none with test_roots
     val_fraction: float = 0.05  # of the people of a root
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check("data.split", self.split, ("people", "time", "auto"))
+        check_ranges("data", self, test_fraction=(0, 1), val_fraction=(0, 1))
 
 
 class Folder(FaceDataModule):

@@ -74,6 +74,7 @@ class MMIConfig(DataConfig):
     fold_by: str = "consecutive"  # consecutive | strided | shuffled (by data.seed)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check("data.frames", self.frames, ("peak", "all"))
         check("data.turn", self.turn, ("auto", "none", "clockwise", "counterclockwise"))
         check("data.peak_frames", self.peak_frames, at_least=1)

@@ -61,6 +61,7 @@ class OuluCASIAConfig(DataConfig):
     fold_by: str = "consecutive"  # consecutive | strided | shuffled (by data.seed)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check("data.camera", self.camera, ("VL", "NI"))
         check("data.light", self.light, LIGHTS)
         check("data.pictures", self.pictures, ("original", "cropped"))

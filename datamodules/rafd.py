@@ -29,7 +29,7 @@ from datamodules.discovery import generated_by, not_here
 from datamodules.preparation.openface import read_openface
 from datamodules.records import Found, Records, expression_index
 from datamodules.splits import Split, by_person, draw_people
-from facegan.config import UserError
+from facegan.config import UserError, check_ranges
 from facegan.faces import N_AUS, N_LANDMARKS
 
 ACCESS = "RaFD is given to researchers for scientific use by Radboud University, Nijmegen: https://rafd.socsci.ru.nl"
@@ -51,6 +51,10 @@ class RaFDConfig(DataConfig):
     kids: bool = True
     test_people: int = 9  # EGGAN 4.2: 1,392 training pictures of 58 people
     val_people: int = 0  # the paper holds nobody out
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges("data", self, test_people=(0, None), val_people=(0, None))
 
 
 class RaFD(FaceDataModule):

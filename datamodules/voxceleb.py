@@ -69,6 +69,7 @@ class VoxCelebConfig(DataConfig):
     val_share: float = 0.05  # of the people; ICface: "the rest for validation and testing"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check("data.frames", self.frames, ("auto", *KINDS))
         check("data.split", self.split, ("people", "official"))
         check("data.step", self.step, at_least=1)

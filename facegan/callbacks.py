@@ -1,6 +1,7 @@
 """What happens beside training: checkpoints, sample grids of fixed people, the judges' opinion, stopping."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ from facegan.judges import GEOMETRY, Judges, to_uint8
 from facegan.metrics import Agreement
 from facegan.runs import Run
 
+SHORT_EPOCH = 60.0
+"""Seconds since the last checkpoint before an epoch's end is worth another one."""
+
 
 class RunCheckpoint(Checkpoint):
-    """Saves ``last.ckpt`` every so many batches and at the end, and ``best.ckpt`` by a quality metric.
+    """Saves ``last.ckpt`` every so many batches, at the end of epochs, and ``best.ckpt`` by a quality metric.
 
     A file is written under another name and renamed, so a kill leaves the previous one whole.
 
@@ -34,6 +38,7 @@ class RunCheckpoint(Checkpoint):
         self.run, self.every, self.monitor = run, every, monitor
         self.best: float | None = None
         self._due = False
+        self._saved = time.monotonic()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Agree on one run folder."""
@@ -62,9 +67,10 @@ class RunCheckpoint(Checkpoint):
         return None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save what fell due on the last batch, and the end of training; after the module's own hook."""
+        """Save, after the module's own hook; the ends of short epochs that are not the last are passed over."""
         last = trainer.is_last_batch and trainer.current_epoch + 1 == trainer.max_epochs
-        if self._due or last:
+        long_ago = trainer.strategy.broadcast(time.monotonic() - self._saved > SHORT_EPOCH)
+        if self._due or last or long_ago:
             self._save(trainer, pl_module, self.run.last)
             self._due = False
 
@@ -73,6 +79,8 @@ class RunCheckpoint(Checkpoint):
         trainer.save_checkpoint(temporary, weights_only=False)
         if trainer.is_global_zero:
             os.replace(temporary, path)
+        if path == self.run.last:
+            self._saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         """The best value so far."""

@@ -4,6 +4,7 @@ A YAML in ``experiments/`` states only what differs from these defaults and from
 method's and the data module's own dataclasses.
 """
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +58,9 @@ class TrainerConfig:
     limit_val_batches: int | float | None = None
     deterministic: bool = False
     log_every: int = 10  # batches between two rows of the CSV log
-    checkpoint_every: int = 1000  # batches between two checkpoints (besides each epoch's end)
+    checkpoint_every: int = (
+        1000  # batches between two checkpoints (besides the ends of epochs of a minute or more)
+    )
     validate_every: int = 1  # epochs between two validations
     sample_every: int = 1  # epochs between two sample grids
     progress: bool = True
@@ -92,9 +95,28 @@ def check(
             raise UserError(f"{key}={value}: choose one of {', '.join(choices)}")
         return
     number = float(value)  # type: ignore[arg-type]
+    if not math.isfinite(number):
+        raise UserError(f"{key}={value}: must be a number")
     if at_least is not None and not number >= at_least:
         raise UserError(f"{key}={value}: must be {at_least} or more")
     if at_most is not None and not number <= at_most:
         raise UserError(f"{key}={value}: must be {at_most} or less")
     if above is not None and not number > above:
         raise UserError(f"{key}={value}: must be above {above}")
+
+
+def check_ranges(part: str, config: object, **ranges: tuple[float, float | None]) -> None:
+    """Refuse fields of a config outside their (least, greatest) values; None is no end.
+
+    Of a list every entry is looked at, and there must be one; a field that is None is passed over.
+
+    Raises:
+        UserError: as ``check``; an empty list.
+    """
+    for name, (least, greatest) in ranges.items():
+        key, value = f"{part}.{name}" if part else name, getattr(config, name)
+        if isinstance(value, list | tuple) and not value:
+            raise UserError(f"{key}={value}: write at least one number")
+        for entry in value if isinstance(value, list | tuple) else [value]:
+            if entry is not None:
+                check(key, entry, at_least=least, at_most=greatest)

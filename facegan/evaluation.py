@@ -4,6 +4,7 @@ Where people are held out that is EGGAN's (4.2); where the test pictures are lat
 it is that of held-out frames.
 """
 
+import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ def evaluate_run(
 ) -> dict[str, Path]:
     """Evaluate a run and write tables and figures into its folder; see the module on which protocol.
 
+    Asked in another way than the run's own (another checkpoint, other data or targets), they go to a folder of their
+    own, named after the command, so that the first ones stay.
+
     Args:
         run: the run; its saved config says which data.
         checkpoint: "last", "best" or a file.
@@ -36,7 +40,9 @@ def evaluate_run(
     Raises:
         UserError: no such checkpoint, no data, no test people, or a judge's weights are missing.
     """
-    config = load_config(str(run.config), overrides)
+    config = load_config(
+        str(run.config), [*overrides, *([f"targets={targets}"] if targets is not None else [])]
+    )
     module = load_module(run, checkpoint)
     device = torch.device(
         "cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu"
@@ -50,10 +56,10 @@ def evaluate_run(
         with torch.inference_mode():
             return module.edit(images.to(device), au.to(device)).float()
 
-    out = run.evaluation
+    command = _command(run, checkpoint, overrides, targets)
+    out = _folder(run, command)
     judges = Judges(device, au_path=judge_weights(config))
-    protocol = Protocol(targets=targets or config.targets, progress=config.trainer.progress)
-    command = _command(run, checkpoint)
+    protocol = Protocol(targets=config.targets, progress=config.trainer.progress)
     by_frames = frames.later_frames(data)
     evaluate = frames.evaluate if by_frames else eggan.evaluate
     evaluate(
@@ -71,6 +77,18 @@ def _title(config: ExperimentConfig) -> str:
     return f"{config.method.name.upper()} ({config.name})"
 
 
-def _command(run: Run, checkpoint: str) -> str:
-    extra = [] if checkpoint == "last" else ["--checkpoint", checkpoint]
+def _folder(run: Run, command: str) -> Path:
+    """Where the answer to a command goes: the run's own question has the plain name."""
+    if command == _command(run):
+        return run.evaluation
+    return run.evaluation.with_name(f"evaluation-{hashlib.sha256(command.encode()).hexdigest()[:6]}")
+
+
+def _command(
+    run: Run, checkpoint: str = "last", overrides: Sequence[str] = (), targets: int | None = None
+) -> str:
+    """What to type to have the same figures again."""
+    extra = list(overrides)
+    extra += ["--checkpoint", checkpoint] if checkpoint != "last" else []
+    extra += ["--targets", str(targets)] if targets else []
     return shlex.join(["facegan", "evaluate", f"{run.folder.parent.name}/{run.folder.name}", *extra])

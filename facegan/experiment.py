@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,14 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from pytorch_lightning.accelerators import AcceleratorRegistry
+from pytorch_lightning.strategies import StrategyRegistry
 
 from datamodules.all import DATAMODULES
 from datamodules.base import FaceDataModule
 from datamodules.generated.request import GenerateConfig, ensure_generated, wait_until_generated
 from facegan import callbacks
-from facegan.config import LogConfig, TrainerConfig, UserError, check
+from facegan.config import LogConfig, TrainerConfig, UserError, check, check_ranges
 from facegan.logs import RunCSVLogger, wandb_logger
 from facegan.methods import METHODS
 from facegan.runs import EXPERIMENTS, Run, experiments, first_rank, new_run
@@ -76,12 +79,14 @@ def _merge(name: str, given: Any) -> ExperimentConfig:
         raise UserError(_unknown_key(given, schema) or str(error).splitlines()[0]) from error
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
+        if key and "is not a ListConfig" in str(error):
+            raise UserError(f"{key}: write a list, as in '{key}=[a,b]'") from error
         raise UserError(
             f"{key}: {str(error).splitlines()[0]}" if key else str(error).splitlines()[0]
         ) from error
     assert isinstance(config, ExperimentConfig)
     _check_trainer(config.trainer)
-    check("data.batch_size", config.data.batch_size, at_least=1)
+    check_ranges("", config, seed=(0, 2**32 - 1), targets=(2, None))
     return config
 
 
@@ -118,11 +123,25 @@ def _unknown_key(given: Any, schema: Any, prefix: str = "") -> str | None:
 
 
 def _check_trainer(config: TrainerConfig) -> None:
-    for key in ("log_every", "checkpoint_every", "validate_every", "sample_every", "num_nodes"):
-        check(f"trainer.{key}", getattr(config, key), at_least=1)
-    for key in ("max_epochs", "max_batches", "threads"):
-        if getattr(config, key) is not None:
-            check(f"trainer.{key}", getattr(config, key), at_least=1)
+    counts = (
+        "log_every", "checkpoint_every", "validate_every", "sample_every", "num_nodes", "max_epochs", "max_batches",
+        "threads",
+    )  # fmt: skip
+    check_ranges("trainer", config, **dict.fromkeys(counts, (1, None)))
+    for key in ("limit_train_batches", "limit_val_batches"):
+        value = getattr(config, key)
+        if value is not None:
+            check(f"trainer.{key}", value, above=0, at_most=1 if isinstance(value, float) else None)
+    check(
+        "trainer.accelerator",
+        config.accelerator,
+        ("auto", "gpu", *AcceleratorRegistry.available_accelerators()),
+    )
+    check("trainer.strategy", config.strategy, ("auto", *StrategyRegistry.available_strategies()))
+    if not re.fullmatch(r"auto|-1|[1-9]\d*|\d+(,\d+)+,?", str(config.devices)):
+        raise UserError(
+            f"trainer.devices={config.devices}: write how many, auto, or a list of GPUs as in 0,2"
+        )
     check("trainer.precision", config.precision, ("32-true", "bf16-mixed", "16-mixed", "32", "64-true"))
 
 
@@ -179,10 +198,13 @@ def train_judge(config: ExperimentConfig) -> None:
 
 def build_method(config: ExperimentConfig, data: FaceDataModule) -> Any:
     """The method's LightningModule for this data, with weights from ``init_from`` if given."""
-    module = METHODS[config.method.name][1](
-        config.method, size=data.picture_size, identities=data.n_identities,
-        batch_size=config.data.batch_size, seed=config.seed,
-    )  # fmt: skip
+    try:
+        module = METHODS[config.method.name][1](
+            config.method, size=data.picture_size, identities=data.n_identities,
+            batch_size=config.data.batch_size, seed=config.seed,
+        )  # fmt: skip
+    except ValueError as error:  # a network that cannot have this size
+        raise UserError(str(error)) from error
     if config.init_from:
         _initialise(module, Path(config.init_from))
     return module

@@ -92,7 +92,11 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     below 161 pixels those whose map is at least as large as the window are kept and the weights made
     to sum to 1 (3 at 64 pixels, 4 at 128: methods.md E12, E21). Negative contrast terms are clamped.
     """
-    x, y = (full(x) + 1) / 2, (full(y) + 1) / 2
+    with torch.autocast(x.device.type, enabled=False):  # variances are small differences of large numbers
+        return _ms_ssim((full(x) + 1) / 2, (full(y) + 1) / 2)
+
+
+def _ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     scales = [i for i in range(len(MS_SSIM_WEIGHTS)) if x.shape[-1] >> i >= 11] or [0]
     window = min(11, x.shape[-1])
     weights = x.new_tensor(MS_SSIM_WEIGHTS[: len(scales)])

@@ -81,6 +81,28 @@ def test_every_shipped_experiment_loads(name):
         ("method.name=egan", "method.name=egan: choose one of"),
         ("data.name=rafdd", "data.name=rafdd: choose one of"),
         ("batch", "write key=value"),
+        ("trainer.devices=0", "trainer.devices=0: write how many"),
+        ("trainer.devices=two", "trainer.devices=two: write how many"),
+        ("trainer.accelerator=foo", "trainer.accelerator=foo: choose one of auto"),
+        ("trainer.strategy=foo", "trainer.strategy=foo: choose one of auto"),
+        ("trainer.limit_train_batches=-1", "trainer.limit_train_batches=-1: must be above 0"),
+        ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5: must be 1 or less"),
+        ("seed=-1", "seed=-1: must be 0 or more"),
+        ("targets=0", "targets=0: must be 2 or more"),
+        ("method.betas=[2,3]", "method.betas=2.0: must be"),
+        ("method.w_au=inf", "method.w_au=inf: must be a number"),
+        ("method.au_scale=nan", "method.au_scale=nan: must be a number"),
+        ("method.clip_gradient=-1", "method.clip_gradient=-1.0: must be above 0"),
+        ("method.encoder_widths=[]", "method.encoder_widths=(): write at least one number"),
+        ("method.encoder_widths=[-3,4]", "method.encoder_widths=-3: must be 1 or more"),
+        ("method.classifier_convs=[0,0]", "method.classifier_convs=0: must be 1 or more"),
+        ("data.flip=2", "data.flip=2.0: must be 1 or less"),
+        ("data.jitter=-1", "data.jitter=-1.0: must be 0 or more"),
+        ("data.cross_probability=7", "data.cross_probability=7.0: must be 1 or less"),
+        ("data.num_workers=-1", "data.num_workers=-1: must be 0 or more"),
+        ("data.prepare_workers=0", "data.prepare_workers=0: must be 1 or more"),
+        ("data.image_size=-1", "data.image_size=-1: must be 16 or more"),
+        ("data.cameras=90", "data.cameras: write a list, as in 'data.cameras=[a,b]'"),
     ],
 )
 def test_mistakes_on_the_command_line_are_one_sentence(override, words, capsys):
@@ -104,6 +126,11 @@ def test_without_rafd_training_stops_at_once_and_says_how_to_go_on(capsys, homes
     for words in ("Radboud", "facegan train eggan_generated", "data.root="):
         assert words in said
     assert not list((homes / "runs").glob("*/*"))
+
+
+def test_a_size_that_the_networks_cannot_have_is_one_sentence(people):
+    with pytest.raises(UserError, match="data.image_size=48 is not 4 times a power of two"):
+        experiment.train(tiny(people, "data.image_size=48"))
 
 
 def test_a_missing_vgg19_is_said_before_anything_is_prepared(people, homes):

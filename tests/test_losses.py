@@ -136,6 +136,16 @@ def test_ms_ssim_keeps_the_scales_that_fit_its_window(size, scales, monkeypatch)
     assert seen == [size >> i for i in range(scales)]
 
 
+def test_ms_ssim_is_the_same_under_autocast():
+    """In half precision the variances of a nearly flat picture would be rounding, and the loss NaN."""
+    torch.manual_seed(0)
+    x = torch.full((2, 3, 64, 64), 0.3) + 0.02 * torch.randn(2, 3, 64, 64)
+    y = x + 0.02 * torch.randn_like(x)
+    alone = losses.ms_ssim(x, y)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(losses.ms_ssim(x, y), alone)
+
+
 def test_ms_ssim_of_opposite_pictures_has_a_finite_gradient():
     x = torch.rand(1, 3, 32, 32) * 2 - 1
     y = (-x).clone().requires_grad_(True)

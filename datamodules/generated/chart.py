@@ -167,7 +167,7 @@ class _Drawing:
         )
         for au, strength in ((6, 0.5), (9, 0.7), (10, 0.9), (12, 1.0), (20, 0.4)):
             add(au, strength * fold)
-        add(14, self.spot((corner[0] + 0.45, corner[1]), (0.2, 0.5)))
+        add(14, 1.5 * self.spot((corner[0] + 0.5, corner[1]), (0.25, 0.65)))
         add(15, self.groove(corner + np.array([[0.1, -0.1], [0.35, -0.8], [0.3, -1.6]]), 0.18))
         add(20, self.groove(corner + np.array([[0.3, 0.5], [0.55, -0.2], [0.4, -1.2]]), 0.16))
         add(17, np.clip(_noise(self.size)[2], 0, 1) * self.spot((0, chin[1] + 1.3), (1.3, 0.8)))

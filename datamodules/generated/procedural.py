@@ -239,9 +239,9 @@ def _action_units(p: np.ndarray, part: np.ndarray, grid: _Grid) -> dict[int, np.
     inner_brow, outer_brow = pair(p, 1.5, 6.0, 1.5, 1.5), pair(p, 4.8, 6.0, 1.6, 1.6)
     jaw_drop = jaw[:, None] * np.array([0, -2.2, -0.5])
     return {
-        1: move(over_eye * inner_brow, dy=1.0) + move(over_eye * bump(p, 0, 6.0, 1.2, 1.5), dy=0.4),
-        2: move(over_eye * outer_brow, dy=1.1) + move(over_eye * pair(p, 3.2, 6.2, 1.2, 1.4), dy=0.25),
-        4: move(over_eye * pair(p, 2.0, 5.8, 2.4, 1.1), dx=-0.5, dy=-0.75, dz=0.15),
+        1: move(over_eye * inner_brow, dy=1.5) + move(over_eye * bump(p, 0, 6.0, 1.2, 1.5), dy=0.6),
+        2: move(over_eye * outer_brow, dy=1.6) + move(over_eye * pair(p, 3.2, 6.2, 1.2, 1.4), dy=0.4),
+        4: move(over_eye * pair(p, 2.0, 5.8, 2.4, 1.1), dx=-0.6, dy=-1.0, dz=0.15),
         5: move(upper_lid, dy=0.42) + move(lower_lid, dy=-0.05),
         6: move(pair(p, 3.6, 1.2, 2.2, 1.4), dy=0.7, dz=0.45) + move(lower_lid, dy=0.2)
         + move(pair(p, 4.9, 3.5, 0.9, 1.2), dx=-0.15, dy=-0.1),
@@ -249,13 +249,13 @@ def _action_units(p: np.ndarray, part: np.ndarray, grid: _Grid) -> dict[int, np.
         9: move(pair(p, 1.1, -0.2, 1.2, 1.4), dx=0.2, dy=0.7, dz=0.15)
         + move(over_eye * pair(p, 1.2, 5.4, 1.3, 1.0), dx=-0.15, dy=-0.4) + move(lip_up, dy=0.25),
         10: move(lip_up, dy=0.65, dz=0.1) + move(pair(p, 1.9, -1.4, 1.2, 1.3), dy=0.4, dz=0.15),
-        12: move(corner, dx=1.0, dy=1.0, dz=-0.55) + move(pair(p, 4.0, -1.0, 1.6, 1.6), dy=0.4, dz=0.4),
-        14: move(pair(p, 2.5, MOUTH_Y, 0.9, 0.9), dx=0.6, dy=0.05, dz=-0.9),
-        15: move(corner, dx=0.25, dy=-1.0, dz=-0.15) + move(pair(p, 2.6, -5.0, 1.0, 1.2), dy=-0.4),
+        12: move(corner, dx=1.3, dy=1.4, dz=-0.7) + move(pair(p, 4.0, -1.0, 1.6, 1.6), dy=0.4, dz=0.4),
+        14: move(corner, dx=0.85, dy=0.2, dz=-0.7),
+        15: move(corner, dx=0.3, dy=-1.35, dz=-0.15) + move(pair(p, 2.6, -5.0, 1.0, 1.2), dy=-0.4),
         17: move(lip_down, dy=0.3, dz=0.3) + move(bump(p, 0, -4.4, 2.0, 0.7) * under_mouth, dy=0.3,
             dz=0.1) + move(lip_up, dy=0.3, dz=0.15)
         + move(bump(p, 0, -6.2, 1.8, 1.3), dy=0.7, dz=0.3),
-        20: move(corner, dx=1.1, dy=-0.25, dz=-0.6) + move(pair(p, 3.6, -4.6, 1.4, 1.8), dx=0.4),
+        20: move(corner, dx=1.4, dy=-0.3, dz=-0.7) + move(pair(p, 3.6, -4.6, 1.4, 1.8), dx=0.4),
         23: move(corner, dx=-0.45) + move(front * bump(p, 0, -2.6, 2.0, 0.5) * ~under_mouth, dy=-0.3, dz=-0.3)
         + move(front * bump(p, 0, -4.2, 2.0, 0.5) * under_mouth, dy=0.3, dz=-0.3),
         25: move(lip_up, dy=0.22) + move(lip_down, dy=-0.75),

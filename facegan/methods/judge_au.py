@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegan.config import UserError, check, judges_home
+from facegan.config import UserError, check, check_ranges, judges_home
 from facegan.faces import AU_NAMES, N_AUS
 from facegan.judges import AU_WEIGHTS, save_judge, training_note
 from facegan.metrics import Agreement
@@ -39,6 +39,7 @@ class JudgeAUConfig:
         check("method.epochs", self.epochs, at_least=1)
         check("method.lr", self.lr, above=0)
         check("method.weight_decay", self.weight_decay, at_least=0)
+        check_ranges("method", self, channels=(1, None))
         if len(self.channels) != 4:
             raise UserError(f"method.channels={self.channels}: write four numbers, as in [16, 32, 64, 128]")
 

@@ -39,7 +39,7 @@ class JudgeIdentityConfig:
     def __post_init__(self) -> None:
         check("method.epochs", self.epochs, at_least=1)
         check("method.lr", self.lr, above=0)
-        check("method.width", self.width, above=0)
+        check("method.width", self.width, at_least=1 / 16, at_most=4)
         check("method.weight_decay", self.weight_decay, at_least=0)
         check("method.dropout", self.dropout, at_least=0, at_most=1)
 

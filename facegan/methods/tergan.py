@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facegan.adversarial import AdversarialModule, linear_decay, moving_average
-from facegan.config import UserError, check
+from facegan.config import UserError, check, check_ranges
 from facegan.faces import EXPRESSIONS
 from facegan.losses import full
 from facegan.nets import tergan as nets
@@ -84,10 +84,16 @@ class TERGANConfig:
         check("method.encoder_norm", self.encoder_norm, ("instance", "layer"))
         check("method.critic_norm", self.critic_norm, ("batch", "group"))
         check("method.lr", self.lr, above=0)
-        check("method.decay_from", self.decay_from, at_least=0, at_most=1)
-        for key, value in vars(self).items():
-            if key.startswith("w_") or key in ("pretrain_epochs", "epochs", "ema_half_life"):
-                check(f"method.{key}", value, at_least=0)
+        if self.clip_gradient is not None:
+            check("method.clip_gradient", self.clip_gradient, above=0)
+        check_ranges(
+            "method", self, **{key: (0, None) for key in vars(self) if key.startswith("w_")},
+            epochs=(0, None), pretrain_epochs=(0, None), decay_from=(0, 1), betas=(0, 0.99999),
+            ema_half_life=(0, None), layer_weights=(0, None), expression_code=(1, None), identity_code=(1, None),
+            encoder_widths=(1, None), critic_widths=(1, None), critic_shared=(4, None),
+        )  # fmt: skip
+        if self.total_epochs < 1:
+            raise UserError("method.epochs and method.pretrain_epochs: one of them must be 1 or more")
         for name in self.expressions:
             check("method.expressions", name, EXPRESSIONS)
         if len(self.expressions) < 2 or len(set(self.expressions)) < len(self.expressions):

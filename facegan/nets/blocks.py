@@ -24,7 +24,7 @@ def doublings(size: int, start: int) -> int:
     n = round(math.log2(size / start)) if size >= start else -1
     if n < 0 or start << n != size:
         raise ValueError(
-            f"a picture size of {size} is not {start} times a power of two (32, 64, 128, 256, ...)"
+            f"data.image_size={size} is not {start} times a power of two (32, 64, 128, 256, ...)"
         )
     return n
 

@@ -163,7 +163,7 @@ class ReleasedDiscriminator(nn.Module):
 def _take(widths: Sequence[int], n: int, name: str) -> list[int]:
     """The first ``n`` widths; a larger picture than the widths allow is the user's mistake."""
     if len(widths) < n:
-        raise ValueError(f"{name} has {len(widths)} entries, this picture size needs {n}")
+        raise ValueError(f"method.{name} has {len(widths)} entries, this data.image_size needs {n}")
     return list(widths[:n])
 
 
@@ -178,19 +178,20 @@ def shift_blur_noise(images: Tensor, draws: Tensor, strength: float) -> Tensor:
         draws: (B, 4) uniform in [0, 1): shift x, shift y, blur, noise.
         strength: 1 shifts by up to S / 16 pixels, blends up to all of a 3x3 blur in, and adds noise of up to 0.1.
     """
-    size = images.shape[-1]
-    shift = (draws[:, :2] * 2 - 1) * strength / 8  # in grid units, where the picture is 2 wide
-    shift = torch.round(shift * size / 2) * 2 / size  # whole pixels: no hidden blur
-    centres = (2 * torch.arange(size, device=images.device) + 1) / size - 1
-    still = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1)
-    grid = (still + shift.view(-1, 1, 1, 2)).to(images.dtype)
-    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    blurred = F.avg_pool2d(F.pad(moved, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    mixed = torch.lerp(
-        moved, blurred, (draws[:, 2] * strength).clamp(max=1).view(-1, 1, 1, 1).to(images.dtype)
-    )
-    noise = _hash_noise(images.shape, draws[:, 3], images.device)
-    return mixed + noise.to(images.dtype) * (0.1 * strength * draws[:, 3].view(-1, 1, 1, 1).to(images.dtype))
+    wide = torch.promote_types(images.dtype, torch.float32)
+    images, draws = images.to(wide), draws.to(wide)
+    with torch.autocast(images.device.type, enabled=False):  # grid_sample and lerp want one type
+        size = images.shape[-1]
+        shift = (draws[:, :2] * 2 - 1) * strength / 8  # in grid units, where the picture is 2 wide
+        shift = torch.round(shift * size / 2) * 2 / size  # whole pixels: no hidden blur
+        centres = (2 * torch.arange(size, device=images.device, dtype=wide) + 1) / size - 1
+        still = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1)
+        grid = still + shift.view(-1, 1, 1, 2)
+        moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        blurred = F.avg_pool2d(F.pad(moved, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        mixed = torch.lerp(moved, blurred, (draws[:, 2] * strength).clamp(max=1).view(-1, 1, 1, 1))
+        noise = _hash_noise(images.shape, draws[:, 3], images.device).to(wide)
+        return mixed + noise * (0.1 * strength * draws[:, 3].view(-1, 1, 1, 1))
 
 
 def _hash_noise(shape: torch.Size, seeds: Tensor, device: torch.device) -> Tensor:

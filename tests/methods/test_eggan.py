@@ -182,11 +182,11 @@ def test_n_critic_updates_the_generator_every_second_batch():
     assert changed == [True, False, True, False]
 
 
-def test_bf16_gives_the_generator_gradients():
-    module = build(small(ema_half_life=0))
-    module.config.pretrain_epochs = 0
+@pytest.mark.parametrize("view_noise", [0.0, 0.7])
+def test_bf16_gives_the_generator_gradients(view_noise):
+    module = build(small(ema_half_life=0, view_noise=view_noise, pretrain_reconstruction=True))
     before = weights(module)
-    run(module, batch(), epochs=1, precision="bf16-mixed")
+    run(module, batch(), epochs=2, batches=8, precision="bf16-mixed")
     assert "editor" in moved(before, module)
     assert all(p.isfinite().all() for p in module.parameters())
 
