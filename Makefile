@@ -14,7 +14,7 @@ help: ## this list
 $(READY): pyproject.toml constraints.txt overrides.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
-	.venv/bin/uv pip install --quiet -c constraints.txt --override overrides.txt -e '.[$(EXTRAS)]'
+	.venv/bin/uv pip install --quiet --python .venv/bin/python -c constraints.txt --override overrides.txt -e '.[$(EXTRAS)]'
 	touch $@
 
 setup: $(READY) ## build .venv from nothing

@@ -155,6 +155,24 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--checkpoint", default="last", help="last, best or a file")
     sub.add_argument("--out", required=True, help=".png (a strip if there are steps), .gif or .mp4")
 
+    sub = verb("transfer", _transfer, "Give one face the expression of another.")
+    sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
+    sub.add_argument(
+        "--source", required=True, nargs="+", help="picture with the expression; several make a grid"
+    )
+    sub.add_argument(
+        "--target", required=True, nargs="+", help="picture with the person; several make a grid"
+    )
+    sub.add_argument("--paste", action="store_true", help="put the face back into the target's whole picture")
+    sub.add_argument("--checkpoint", default="last", help="last, best or a file")
+    sub.add_argument("--out", required=True, help=".png or .jpg")
+
+    sub = verb("recognise", _recognise, "Which expressions do pictures show?")
+    sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
+    sub.add_argument("pictures", nargs="+", help="picture files, or folders of them")
+    sub.add_argument("--checkpoint", default="last", help="last, best or a file")
+    sub.add_argument("--out", help="a CSV for the same")
+
     sub = verb("report", _report, "Published figures beside those of the newest runs.")
     sub.add_argument("--out", help="a file; the terminal if not given")
     return parser
@@ -359,6 +377,19 @@ def _edit(args: argparse.Namespace) -> None:
         args.run, args.image[0], args.out, aus=args.au, like=args.like, like_au=args.like_au, image_au=args.image_au,
         steps=args.steps, paste_back=args.paste, checkpoint=args.checkpoint,
     ))  # fmt: skip
+
+
+def _transfer(args: argparse.Namespace) -> None:
+    from facegan.transferring import transfer_files
+
+    options = {"paste_back": args.paste, "checkpoint": args.checkpoint}
+    print(transfer_files(args.run, args.source, args.target, args.out, **options))
+
+
+def _recognise(args: argparse.Namespace) -> None:
+    from facegan.transferring import recognise_files
+
+    print(recognise_files(args.run, args.pictures, args.out, args.checkpoint))
 
 
 def _report(args: argparse.Namespace) -> None:

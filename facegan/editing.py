@@ -1,4 +1,7 @@
-"""Use a trained run on pictures, without a Trainer: ``facegan.editing.load(run).edit(images, au)``."""
+"""Use a trained run on pictures, without a Trainer: ``facegan.editing.load(run).edit(images, au)``.
+
+``FaceEditor`` does what the run's method can: EGGAN edits, TER-GAN transfers and recognises (``transferring.py``).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +58,21 @@ class FaceEditor:
         return self.module.edit(images.to(self.device), au.to(self.device, torch.float32)).float().cpu()
 
     @torch.inference_mode()
+    def transfer(self, source: Tensor, target: Tensor) -> Tensor:
+        """The faces of ``target`` with the expressions of ``source``, both crops (B, 3, S, S) in [-1, 1]."""
+        return self.module.transfer(source.to(self.device), target.to(self.device)).float().cpu()
+
+    @torch.inference_mode()
+    def recognise(self, images: Tensor) -> Tensor:
+        """Probabilities (B, N) of ``self.expressions``."""
+        return self.module.recognise(images.to(self.device)).float().cpu()
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """What ``recognise`` tells apart."""
+        return tuple(self.module.config.expressions)
+
+    @torch.inference_mode()
     def estimate_aus(self, images: Tensor) -> Tensor:
         """The method's own opinion of the AUs (B, 17) 0..5 of crops (B, 3, S, S)."""
         return self.module.estimate_aus(images.to(self.device)).float().cpu()
@@ -81,43 +99,40 @@ class FaceEditor:
         return Face(picture, matrix, face.float() / 127.5 - 1)
 
 
-def load(run: str | Path | Run, checkpoint: str = "last", device: str | torch.device = "cpu") -> FaceEditor:
+def load(
+    run: str | Path | Run, checkpoint: str = "last", device: str | torch.device = "cpu", can: str = "edit"
+) -> FaceEditor:
     """A trained run's editor, with its averaged weights.
 
     Args:
         run: a run folder, or an experiment's name for its newest run.
         checkpoint: "last", "best" or a file.
+        can: what its method must be able to do: "edit", "transfer" or "recognise".
 
     Raises:
-        UserError: no such run or checkpoint, or its method does not edit.
+        UserError: no such run or checkpoint, or its method cannot do that.
     """
     run = run if isinstance(run, Run) else find_run(str(run))
     config = OmegaConf.to_container(OmegaConf.load(run.config))
     assert isinstance(config, dict)
-    return FaceEditor(load_module(run, checkpoint), config, device)  # type: ignore[arg-type]
+    return FaceEditor(load_module(run, checkpoint, can), config, device)  # type: ignore[arg-type]
 
 
-def load_module(run: Run, checkpoint: str = "last") -> Any:
+def load_module(run: Run, checkpoint: str = "last", can: str = "edit") -> Any:
     """The LightningModule of a run, from the plain containers of its checkpoint.
 
     Raises:
-        UserError: the run's method does not edit faces.
+        UserError: the run's method cannot do that.
     """
-    config = OmegaConf.load(run.config)
-    name = config.method.name
+    name = OmegaConf.load(run.config).method.name
     method = METHODS[name][1]
-    if not hasattr(method, "edit"):
-        raise UserError(f"{run.folder} is a run of {name}, which does not edit faces")
+    if not hasattr(method, can):
+        able = [other for other, (_, kind) in METHODS.items() if hasattr(kind, can)]
+        raise UserError(f"{run.folder} is a run of {name}, which cannot {can}; {' and '.join(able)} can")
     saved = torch.load(run.checkpoint(checkpoint), map_location="cpu", weights_only=True)
-    parameters = saved["hyper_parameters"]
-    # the loss networks of training are not needed to edit, nor need their files be here
-    parameters["config"]["w_perceptual"] = parameters["config"]["w_perceptual"] * (
-        parameters["config"]["perceptual"] == "classifier"
-    )
-    module = method(**parameters)
-    module.load_state_dict(
-        {key: value for key, value in saved["state_dict"].items() if not key.startswith("perceptual.")}
-    )
+    module = method.for_use(saved["hyper_parameters"])
+    # what only the losses of training need is not there
+    module.load_state_dict({key: saved["state_dict"][key] for key in module.state_dict()})
     return module
 
 
@@ -233,7 +248,7 @@ def edit_to_expressions(run: str, images: Sequence[str], out: str, checkpoint: s
         features = judge(torch.cat([face[None], edited]))
         distances = (features[1:] - features[0]).norm(dim=1).tolist()
         pictures.append(list(to_uint8(torch.cat([face[None], edited]))))
-        notes.append(["", *map(_verdict, distances)])
+        notes.append(["", *map(verdict, distances)])
     if not pictures:
         raise UserError(f"nothing to edit: {'; '.join(left_out)}")
     columns = ["input", *EXPRESSIONS]
@@ -251,7 +266,8 @@ def edit_to_expressions(run: str, images: Sequence[str], out: str, checkpoint: s
 _MEANINGS = {"same": "the same", "other": "another", "none": "without a face that dlib finds"}
 
 
-def _verdict(distance: float) -> str:
+def verdict(distance: float) -> str:
+    """A word and the distance of two of dlib's features: "same 0.41", "other 0.70", "none" where there is no face."""
     if not np.isfinite(distance):
         return "none"
     return f"{'same' if distance < SAME_PERSON else 'other'} {distance:.2f}"

@@ -129,7 +129,7 @@ def test_without_rafd_training_stops_at_once_and_says_how_to_go_on(capsys, homes
 
 
 def test_a_size_that_the_networks_cannot_have_is_one_sentence(people):
-    with pytest.raises(UserError, match="data.image_size=48 is not 4 times a power of two"):
+    with pytest.raises(UserError, match=r"data\.image_size=48 is not 4 times a power of two"):
         experiment.train(tiny(people, "data.image_size=48"))
 
 

@@ -205,6 +205,13 @@ class EGGAN(AdversarialModule):
             )
         return None
 
+    @classmethod
+    def for_use(cls, parameters: dict[str, Any]) -> "EGGAN":
+        """The module of a checkpoint's hyper-parameters, without the loss network, whose file need not be here."""
+        config = dict(parameters["config"])
+        config["w_perceptual"] *= config["perceptual"] == "classifier"
+        return cls(**{**parameters, "config": config})
+
     @property
     def E(self) -> nn.Module:
         """The encoder in training."""

@@ -189,6 +189,11 @@ class TERGAN(AdversarialModule):
     monitor = ("val/expression_accuracy", "-val/l1")
     """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""
 
+    @classmethod
+    def for_use(cls, parameters: dict[str, Any]) -> "TERGAN":
+        """The module of a checkpoint's hyper-parameters."""
+        return cls(**parameters)
+
     @property
     def _user(self) -> Generator:
         """The averaged networks, where there are any."""
