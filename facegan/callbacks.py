@@ -118,32 +118,51 @@ class FiniteLosses(Callback):
 
 
 class SampleGrid(Callback):
-    """Draws fixed validation people edited to the eight expressions, after validation, into the run and W&B.
+    """Draws what a method does to fixed validation people, after validation, into the run and W&B.
 
     Args:
         run: where to.
         every: epochs between two grids.
-        people: rows of the grid.
+        draw: (module, data module) -> picture: ``edits`` or ``transfers``.
     """
 
-    def __init__(self, run: Run, every: int, people: int = 6) -> None:
-        self.run, self.every, self.people = run, every, people
+    def __init__(self, run: Run, every: int, draw: Callable[[Any, Any], np.ndarray]) -> None:
+        self.run, self.every, self.draw = run, every, draw
 
     @torch.no_grad()
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw, on rank 0."""
         if not trainer.is_global_zero or trainer.sanity_checking or trainer.current_epoch % self.every:
             return
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        rows = _one_row_a_person(data.val, self.people)
-        images = data.val.batch(rows)["image"].to(pl_module.device)
-        picture = expression_grid(pl_module.edit, images, figures.provenance(data.generated))
+        picture = self.draw(pl_module, trainer.datamodule)  # type: ignore[attr-defined]
         self.run.samples.mkdir(exist_ok=True)
         path = self.run.samples / f"batch-{pl_module.batches_seen:07d}.png"
         figures.save(path, picture)
         for logger in trainer.loggers:
             if isinstance(logger, pl.loggers.WandbLogger):
                 logger.log_image("samples", [str(path)])
+
+
+def edits(module: Any, data: Any, people: int = 6) -> np.ndarray:
+    """Validation people, each edited to the eight expressions."""
+    images = data.val.batch(_one_row_a_person(data.val, people))["image"].to(module.device)
+    return expression_grid(module.edit, images, figures.provenance(data.generated))
+
+
+def transfers(module: Any, data: Any, people: int = 6) -> np.ndarray:
+    """Validation people (rows), each with the expressions (columns) of pictures of other people."""
+    val = data.val
+    expressions = [int(code) for code in np.unique(val.expression)]
+    # the last picture of each expression: in the order of the records, seldom one of the first people
+    sources = [int(np.flatnonzero(val.expression == code)[-1]) for code in expressions]
+    targets = _one_row_a_person(val, people)
+    x_s, x_t = (val.batch(rows)["image"].to(module.device) for rows in (sources, targets))
+    results = in_pieces(module.transfer, x_s.repeat(len(x_t), 1, 1, 1), x_t.repeat_interleave(len(x_s), 0))
+    table = to_uint8(results).reshape(len(x_t), len(x_s), *x_t.shape[2:], 3)
+    rows: list[list[np.ndarray | None]] = [[None, *to_uint8(x_s)]]
+    rows += [[target, *row] for target, row in zip(to_uint8(x_t), table, strict=True)]
+    columns = ["target", *(EXPRESSIONS[code] for code in expressions)]
+    return figures.grid(rows, columns=columns, caption=figures.provenance(data.generated))
 
 
 class JudgeEdits(Callback):
@@ -202,9 +221,9 @@ class JudgeEdits(Callback):
         pl_module.log("val/no_face_found", result["rejected"].float() / n, rank_zero_only=True)
 
 
-def in_pieces(edit: Callable[[Tensor, Tensor], Tensor], images: Tensor, au: Tensor, size: int = 64) -> Tensor:
-    """Edit any number of pictures in pieces of ``size``, so that memory does not grow with them."""
-    return torch.cat([edit(i, a) for i, a in zip(images.split(size), au.split(size), strict=True)])
+def in_pieces(step: Callable[[Tensor, Tensor], Tensor], one: Tensor, other: Tensor, size: int = 64) -> Tensor:
+    """``step`` on any number of rows in pieces of ``size``, so that memory does not grow with them."""
+    return torch.cat([step(a, b) for a, b in zip(one.split(size), other.split(size), strict=True)])
 
 
 def expression_grid(

@@ -125,7 +125,7 @@ def load_module(run: Run, checkpoint: str = "last", can: str = "edit") -> Any:
         UserError: the run's method cannot do that.
     """
     name = OmegaConf.load(run.config).method.name
-    method = METHODS[name][1]
+    method: Any = METHODS[name][1]
     if not hasattr(method, can):
         able = [other for other, (_, kind) in METHODS.items() if hasattr(kind, can)]
         raise UserError(f"{run.folder} is a run of {name}, which cannot {can}; {' and '.join(able)} can")

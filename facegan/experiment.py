@@ -236,7 +236,12 @@ def build_trainer(
         callbacks.FiniteLosses(),
     ]
     if hasattr(module, "edit"):
-        parts += [callbacks.JudgeEdits(judge_weights(config)), callbacks.SampleGrid(run, t.sample_every)]
+        parts += [
+            callbacks.JudgeEdits(judge_weights(config)),
+            callbacks.SampleGrid(run, t.sample_every, callbacks.edits),
+        ]
+    if hasattr(module, "transfer"):
+        parts.append(callbacks.SampleGrid(run, t.sample_every, callbacks.transfers))
     if t.max_batches is not None:
         parts.append(callbacks.StopAfter(t.max_batches))
     if t.progress:

@@ -1,0 +1,126 @@
+"""TER-GAN's uses on picture files: transfer an expression, edit by another picture of the person, recognise."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.preparation.pictures import is_picture
+from facegan import figures
+from facegan.config import UserError
+from facegan.editing import FaceEditor, load, verdict
+from facegan.judges import SAME_PERSON, DlibJudge, to_uint8
+
+
+def transfer_files(
+    run: str,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    out: str,
+    *,
+    paste_back: bool = False,
+    checkpoint: str = "last",
+) -> str:
+    """Give the target's face the source's expression; gives a few lines on what was done.
+
+    One source and one target make a picture. Several of either make a grid, a row for each target and a column for
+    each source, with dlib's verdict on the target's person.
+
+    Args:
+        run: a run folder, or an experiment's name for its newest run.
+        sources, targets: picture files; of one person, this is editing (TER-GAN 4.3).
+        out: a .png or .jpg file.
+        paste_back: of one pair, write the target's whole picture instead of the crop.
+
+    Raises:
+        UserError: no picture of one side has a face.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UserError(f"--out {out}: name a .png or .jpg file")
+    editor = load(run, checkpoint, can="transfer")
+    if len(sources) == len(targets) == 1:
+        source, target = editor.cut(sources[0]), editor.cut(targets[0])
+        result = editor.transfer(source.image[None], target.image[None])[0]
+        picture = target.paste(result) if paste_back else to_uint8(result[None])[0]
+        figures.save(path, picture)
+        return f"{path}: 1 picture of {picture.shape[1]}x{picture.shape[0]}"
+    if paste_back:
+        raise UserError("--paste goes with one source and one target")
+    left_out: list[str] = []
+    x_s, x_t = (_faces(editor, files, left_out) for files in (sources, targets))
+    if not len(x_s) or not len(x_t):
+        raise UserError(f"nothing to transfer: {'; '.join(left_out)}")
+    judge, rows, notes = DlibJudge(), [[None, *to_uint8(x_s)]], [[""] * (len(x_s) + 1)]
+    for target in x_t:
+        results = editor.transfer(x_s, target.expand_as(x_s))
+        features = judge(torch.cat([target[None], results]))
+        rows.append(list(to_uint8(torch.cat([target[None], results]))))
+        notes.append(["", *(verdict(d) for d in (features[1:] - features[0]).norm(dim=1).tolist())])
+    figures.save(path, figures.grid(rows, notes=notes))
+    same = sum(note.startswith("same") for row in notes for note in row)
+    return "\n".join([
+        f"{path}: {len(x_s)} expressions (columns) on {len(x_t)} people (rows)",
+        f"{judge.description}: {same} of {len(x_s) * len(x_t)} within {SAME_PERSON} of the person of their row",
+        *(f"left out: {reason}" for reason in left_out),
+    ])  # fmt: skip
+
+
+def _faces(editor: FaceEditor, files: Sequence[str], left_out: list[str]) -> Tensor:
+    """Crops (N, 3, S, S) of the files that have a face; the others' reasons go to ``left_out``."""
+    faces = []
+    for file in files:
+        try:
+            faces.append(editor.cut(file).image)
+        except UserError as error:
+            left_out.append(str(error))
+    return torch.stack(faces) if faces else torch.zeros(0, 3, editor.size, editor.size)
+
+
+def recognise_files(run: str, places: Sequence[str], out: str | None = None, checkpoint: str = "last") -> str:
+    """Probabilities of the expressions in pictures, or in all pictures below folders; gives a table as text.
+
+    Args:
+        out: a .csv file for the same: ``image``, ``expression`` (the likeliest), and a column for each.
+
+    Raises:
+        UserError: there is no picture, or none with a face.
+    """
+    editor = load(run, checkpoint, can="recognise")
+    names = editor.expressions
+    results: list[tuple[str, np.ndarray]] = []
+    left_out: list[str] = []
+    for picture in _pictures(places):
+        try:
+            face = editor.cut(picture)
+        except UserError as error:
+            left_out.append(str(error))
+            continue
+        results.append((str(picture), editor.recognise(face.image[None])[0].numpy()))
+    if not results:
+        raise UserError(
+            f"nothing to recognise: {'; '.join(left_out) or 'no pictures in ' + ', '.join(places)}"
+        )
+    if out:
+        with open(out, "w", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(("image", "expression", *names))
+            table.writerows((name, names[p.argmax()], *(f"{v:.4f}" for v in p)) for name, p in results)
+    width = max(len(name) for name, _ in results)
+    lines = [f"{'':{width}}  {'expression':10}  " + "  ".join(f"{name:>9}" for name in names)]
+    lines += [
+        f"{name:{width}}  {names[p.argmax()]:10}  " + "  ".join(f"{v:9.2f}" for v in p) for name, p in results
+    ]
+    lines += [f"left out: {reason}" for reason in left_out]
+    return "\n".join(lines + ([f"{out}: {len(results):,} pictures"] if out else []))
+
+
+def _pictures(places: Sequence[str]) -> Iterator[Path]:
+    for place in map(Path, places):
+        if place.is_dir():
+            yield from sorted(path for path in place.rglob("*") if is_picture(path))
+        else:
+            yield place
