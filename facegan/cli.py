@@ -155,6 +155,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--checkpoint", default="last", help="last, best or a file")
     sub.add_argument("--out", required=True, help=".png (a strip if there are steps), .gif or .mp4")
 
+    sub = verb("crossval", _crossval, "Cross-validate recognition over people: Table 1 of TER-GAN.")
+    sub.add_argument("experiment", help="a TER-GAN experiment")
+    sub.add_argument("overrides", nargs="*", metavar="key=value", help="any config key, for all folds")
+    sub.add_argument("--folds", type=int, default=8)
+    sub.add_argument("--fold", type=int, help="this fold alone, from 0: a job of a cluster")
+
     sub = verb("transfer", _transfer, "Give one face the expression of another.")
     sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
     sub.add_argument(
@@ -377,6 +383,13 @@ def _edit(args: argparse.Namespace) -> None:
         args.run, args.image[0], args.out, aus=args.au, like=args.like, like_au=args.like_au, image_au=args.image_au,
         steps=args.steps, paste_back=args.paste, checkpoint=args.checkpoint,
     ))  # fmt: skip
+
+
+def _crossval(args: argparse.Namespace) -> None:
+    from facegan.crossval import crossval
+
+    for key, path in crossval(args.experiment, args.folds, args.overrides, args.fold).items():
+        print(f"{key:14} {path}")
 
 
 def _transfer(args: argparse.Namespace) -> None:

@@ -289,8 +289,8 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", text)
 
 
-def train(config: ExperimentConfig, resume: Run | None = None) -> Run:
-    """Train an experiment from the start, or go on with a run from its last checkpoint.
+def train(config: ExperimentConfig, resume: Run | None = None, into: Run | None = None) -> Run:
+    """Train an experiment from the start, in a new run or ``into`` one, or go on with a run from its last checkpoint.
 
     Returns the run; what is printed at its end is the caller's.
     """
@@ -310,7 +310,7 @@ def train(config: ExperimentConfig, resume: Run | None = None) -> Run:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     module = build_method(config, data)
     # only now: a mistake in the config or a missing file leaves no empty run behind
-    run = resume or (new_run(config.name) if first_rank() else Run(Path(".")))
+    run = resume or into or (new_run(config.name) if first_rank() else Run(Path(".")))
     checkpoint = run.checkpoint() if resume else None
     resume_at = None
     if checkpoint is not None:

@@ -1,6 +1,6 @@
 """Pictures of results: labelled grids, interpolation strips, animations, curves of a run's CSV log."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -169,6 +169,28 @@ def curves(log: Path, path: Path, caption: str = "") -> Path:
     for panel in panels[len(names) :]:
         panel.set_visible(False)
     figure.supxlabel(f"batches{f'   ·   {caption}' if caption else ''}", fontsize=8, color="#666666")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
+
+
+def scatter(path: Path, panels: Mapping[str, np.ndarray], labels: Sequence[str], caption: str = "") -> Path:
+    """Points (N, 2) of each panel side by side, coloured by their labels (N,)."""
+    figure = Figure(figsize=(4.6 * len(panels), 4.8), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    of = np.array(labels)
+    for axis, (title, points) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        for k, label in enumerate(dict.fromkeys(sorted(labels))):
+            here = of == label
+            axis.plot(*points[here].T, "o", markersize=4, color=f"C{k}", label=label, alpha=0.8)
+        axis.set_title(title, fontsize=10)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    axis.legend(fontsize=8, frameon=False)
+    if caption:
+        figure.supxlabel(caption, fontsize=8, color="#666666")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     return path

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from facegan.config import UserError
-from facegan.faces import AUS
+from facegan.faces import AUS, EXPRESSIONS
 from facegan.judges import GEOMETRY
 
 # EGGAN Table 1 (RaFD, 128x128, judged by OpenFace; AUs in the order of ``faces.AUS``): MSE, then PCC.
@@ -42,6 +42,13 @@ EGGAN_TABLE1_AVERAGE: Mapping[str, tuple[float, float]] = {
 
 # EGGAN Table 2 (RaFD): face verification accuracy in %, judged by LightCNN.
 EGGAN_TABLE2: Mapping[str, float] = {"HomoInterpGAN": 76.54, "StarGAN": 93.32, "EGGAN": 97.04, "Real": 99.63}
+
+# TER-GAN Table 1 (Oulu-CASIA, six expressions): setting and accuracy in %.
+TERGAN_TABLE1: Mapping[str, tuple[str, float]] = {
+    "LBP-TOP": ("dynamic", 68.13), "HOG 3D": ("dynamic", 70.63), "STM-Explet": ("dynamic", 74.59),
+    "Atlases": ("dynamic", 75.52), "DTAGN": ("dynamic", 81.46), "FN2EN": ("static", 87.71), "PPDN": ("static", 84.59),
+    "DeRL": ("static", 88.0), "CNN (baseline)": ("static", 73.14), "TER-GAN": ("static", 89.65),
+}  # fmt: skip
 
 
 def report(evaluations: Sequence[Path]) -> str:
@@ -192,6 +199,83 @@ def frames_table(result: Mapping[str, Any]) -> str:
     ]
     parts.append(_origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
     return "\n".join(parts)
+
+
+def tergan_table1(results: Mapping[int, Mapping[str, Any]], method: str, command: str) -> str:
+    """TER-GAN's Table 1 as Markdown: accuracy over the folds, what the codes still tell, the confusion matrix.
+
+    Args:
+        results: what ``protocols.recognition.measure`` gives for each fold.
+        method: name of our row.
+    """
+    first = results[min(results)]
+    ours = {f"CNN baseline of {method}": "baseline", method: "ours"}
+    published = [[f"{name}, published (Oulu-CASIA)", setting, number(value), "", "", "", ""]
+                 for name, (setting, value) in TERGAN_TABLE1.items()]  # fmt: skip
+    rows = []
+    for name, key in ours.items():
+        figures = ("accuracy", "balanced", "identity_probe", "silhouette_expression", "silhouette_identity")
+        values = {figure: _over_folds([r[key][figure] for r in results.values()]) for figure in figures}
+        percent = [_with_error(*values[figure], 100) for figure in figures[:3]]
+        rows.append(
+            [name, "static", *percent, *(_with_error(*values[figure], 1) for figure in figures[3:]), ""]
+        )
+    gain = _over_folds([r["ours"]["accuracy"] - r["baseline"]["accuracy"] for r in results.values()])
+    people = sum(r["people"] for r in results.values())
+    pictures = sum(r["pictures"] for r in results.values())
+    names = [EXPRESSIONS[k] for k in first["classes"]]
+    confusion = [
+        [sum(r["ours"]["confusion"][i][j] for r in results.values()) for j in range(len(names))]
+        for i in range(len(names))
+    ]
+    codes = {
+        k: _over_folds([r["identity_code"][k] for r in results.values()]) for k in first["identity_code"]
+    }
+    parts = [
+        f"# Recognition, {len(results)} folds of people\n",
+        markdown_table(
+            [
+                "",
+                "setting",
+                "accuracy, %",
+                "balanced, %",
+                "identity from f(e), %",
+                "silhouette by expression",
+                "silhouette by identity",
+            ],
+            published + rows,
+        ),
+        "Mean over the folds ± its standard error. Published figures are of the real Oulu-CASIA, under folds of their\n"
+        "authors' own. Identity from f(e): a linear probe on training people; chance is "
+        f"{number(100 * first['chance_identity'])} %.\n",
+        f"Gain over the baseline: {_with_error(*gain, 100)} points. On f(i), a linear probe names the person in "
+        f"{_with_error(*codes['identity_probe'], 100)} %,\nthe expression of test people in "
+        f"{_with_error(*codes['expression_probe'], 100)} %.\n",
+        f"## Confusion of {method}: true (rows) and given expression\n",
+        markdown_table(
+            ["", *names], [[name, *map(str, row)] for name, row in zip(names, confusion, strict=True)]
+        ),
+    ]
+    lines = [f"Data: {first['data']}"]
+    if first["generated"]:
+        lines.append(f"All faces are generated ({first['generated']} head).")
+    lines += [f"{pictures:,} pictures of {people:,} people, each tested on once.", f"Command: `{command}`"]
+    return "\n".join(parts) + "\n" + "\n".join(f"* {line}" for line in lines) + "\n"
+
+
+def _over_folds(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and standard error of it (NaN for one)."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return math.nan, math.nan
+    mean = sum(known) / len(known)
+    if len(known) < 2:
+        return mean, math.nan
+    return mean, math.sqrt(sum((value - mean) ** 2 for value in known) / (len(known) - 1) / len(known))
+
+
+def _with_error(mean: float, error: float, scale: float) -> str:
+    return number(scale * mean) + (f" ± {number(scale * error)}" if math.isfinite(error) else "")
 
 
 def _no_face(row: Mapping[str, Any]) -> str:

@@ -1,0 +1,109 @@
+"""Cross-validation over people (TER-GAN 4.4): every fold is a run that can be resumed, and one that is done stays done.
+
+The folds lie in ``<runs>/<experiment>-<K>folds[-<key>]/fold-<k>``; ``--fold k`` does one of them, for a cluster.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datamodules.splits import fold_parts
+from datamodules.store import Store
+from facegan import figures, report
+from facegan.config import UserError, check, runs_home
+from facegan.editing import load_module
+from facegan.experiment import ExperimentConfig, build_data, load_config, train
+from facegan.faces import EXPRESSIONS
+from facegan.protocols.common import json_ready
+from facegan.protocols.recognition import BASELINE, OURS, embedding, encode, measure
+from facegan.runs import Run
+
+RESULT, CODES = "recognition.json", "codes.npz"
+
+
+def crossval(
+    experiment: str, folds: int = 8, overrides: Sequence[str] = (), only: int | None = None
+) -> dict[str, Path]:
+    """Train and measure the folds that are not done yet; where all are, write the table and Fig. 5.
+
+    Args:
+        experiment: one of a method with codes (TER-GAN's).
+        folds: K; people are cut into K parts as ``data.fold_by`` says, or shuffled by the seed.
+        overrides: config keys, the same for all folds; other keys have folders of their own.
+        only: do this fold alone, from 0.
+
+    Returns:
+        What was written, by name.
+
+    Raises:
+        UserError: a method without codes, too many folds, or no such fold.
+    """
+    config = load_config(experiment, overrides)
+    if config.method.name != "tergan":
+        raise UserError(
+            f"crossval {experiment}: a cross-validation of f(e) is TER-GAN's; {config.method.name} has none"
+        )
+    check("--folds", folds, at_least=2)
+    if only is not None:
+        check("--fold", only, at_least=0, at_most=folds - 1)
+    key = f"-{hashlib.sha256(json.dumps(sorted(overrides)).encode()).hexdigest()[:6]}" if overrides else ""
+    home = runs_home() / f"{config.name}-{folds}folds{key}"
+    for fold in range(folds) if only is None else [only]:
+        run = Run(home / f"fold-{fold}")
+        if not (run.evaluation / RESULT).exists():
+            _do(config, run, folds, fold)
+    results = {fold: home / f"fold-{fold}" / "evaluation" / RESULT for fold in range(folds)}
+    missing = [fold for fold, path in results.items() if not path.exists()]
+    if missing:
+        print(f"folds still to do: {', '.join(map(str, missing))}")
+        return {f"fold {only}": results[only]} if only is not None else {}
+    return _summary(
+        config, home, {fold: json.loads(path.read_text()) for fold, path in results.items()}, overrides
+    )
+
+
+def _do(config: ExperimentConfig, run: Run, folds: int, fold: int) -> None:
+    """Train one fold from where it is, and measure it."""
+    data = build_data(config)
+    data.prepare_data()
+    people = Store(data.store_path()).records.people()
+    by = getattr(config.data, "fold_by", "shuffled")
+    run.folder.mkdir(parents=True, exist_ok=True)
+    config.data.splits = str(run.folder / "people.csv")
+    with open(config.data.splits, "w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("identity", "part"))
+        table.writerows(sorted(fold_parts(people, folds, fold, by, config.seed).items()))
+    print(f"fold {fold} of {folds}: {run.folder}")
+    train(config, resume=run if run.last.exists() else None, into=run)
+    module = load_module(run, can="recognise").eval().requires_grad_(False)
+    data = build_data(config)
+    data.setup()
+    codes = {name: encode(module, part) for name, part in (("train", data.train), ("test", data.test))}
+    result = measure(codes["train"], codes["test"])
+    run.evaluation.mkdir(exist_ok=True)
+    np.savez(run.evaluation / CODES, **codes["test"])  # type: ignore[arg-type]
+    about = {"data": data.describe(), "generated": data.generated}
+    part = run.evaluation / f"{RESULT}.part"
+    part.write_text(json.dumps(json_ready(result | about), indent=1) + "\n")
+    part.replace(run.evaluation / RESULT)
+
+
+def _summary(
+    config: ExperimentConfig, home: Path, results: dict[int, dict[str, Any]], overrides: Sequence[str]
+) -> dict[str, Path]:
+    """Table 1 over all folds, the confusion matrix, and Fig. 5 of the first fold's test people."""
+    command = " ".join(["facegan", "crossval", config.name, "--folds", str(len(results)), *overrides])
+    table, figure, whole = home / "table1.md", home / "fig5.png", home / "crossval.json"
+    whole.write_text(json.dumps({"command": command, "folds": results}, indent=1) + "\n")
+    table.write_text(report.tergan_table1(results, f"TER-GAN ({config.name})", command))
+    codes = np.load(home / "fold-0" / "evaluation" / CODES)
+    labels = [EXPRESSIONS[k] for k in codes["expression"]]
+    panels = {"CNN baseline": embedding(codes[BASELINE]), "TER-GAN": embedding(codes[OURS])}
+    figures.scatter(figure, panels, labels, figures.provenance(results[0]["generated"]))
+    return {"table": table, "t-SNE": figure, "all figures": whole}

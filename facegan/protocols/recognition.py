@@ -1,0 +1,111 @@
+"""Recognition from codes (TER-GAN 4.4, 4.5): a shallow classifier on f(e), probes of what a code still tells, t-SNE.
+
+Everything is worked out for TER-GAN's encoder and, beside it, for the same encoder as stage 1 left it: the paper's
+CNN baseline, trained on the same people.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import TSNE
+from sklearn.metrics import confusion_matrix, silhouette_score
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
+"""Of regularisation (C) of the classifier, chosen on the training people alone (methods.md T17)."""
+
+OURS, BASELINE = "ours", "baseline"
+Codes = dict[str, np.ndarray]
+"""``ours`` and ``baseline`` (N, 30): f(e); ``identity`` (N, 50): f(i); ``expression`` (N,) and ``person`` (N,)."""
+
+
+@torch.inference_mode()
+def encode(module: Any, part: Any, batch_size: int = 64) -> Codes:
+    """The codes of all pictures of a split, without augmentation; persons by their name's place in ``part``."""
+    codes: dict[str, list[np.ndarray]] = {OURS: [], BASELINE: [], "identity": []}
+    for start in range(0, len(part), batch_size):
+        images = part.batch(range(start, min(start + batch_size, len(part))))["image"].to(module.device)
+        codes[OURS].append(module.expression_codes(images).float().cpu().numpy())
+        codes[BASELINE].append(module.expression_codes(images, baseline=True).float().cpu().numpy())
+        codes["identity"].append(module.identity_codes(images).float().cpu().numpy())
+    stacked = {name: np.concatenate(values) for name, values in codes.items()}
+    return stacked | {"expression": np.asarray(part.expression), "person": np.asarray(part.identity)}
+
+
+def measure(train: Codes, test: Codes) -> dict[str, Any]:
+    """What the codes of one fold are worth; people of ``test`` are none of ``train``.
+
+    Returns:
+        For ``ours`` and ``baseline``: ``accuracy`` and ``balanced`` (mean over the classes) of the shallow classifier
+        on the test people, ``confusion`` (K, K) counts by true and given class, ``identity_probe``: accuracy of a
+        linear probe for the person on f(e) (learnt on half of each training person's pictures, tested on the
+        other), ``silhouette_expression`` and ``silhouette_identity`` of f(e) of the test people (-1..1). Beside:
+        ``identity_code``: accuracy on f(i) of a probe for the expression (test people) and for the person;
+        ``chance_identity``, ``classes`` (K,) and ``pictures``.
+    """
+    classes = np.unique(np.concatenate([train["expression"], test["expression"]]))
+    result: dict[str, Any] = {
+        "classes": classes, "pictures": len(test["expression"]), "people": len(np.unique(test["person"])),
+        "chance_identity": 1 / len(np.unique(train["person"])),
+    }  # fmt: skip
+    for name in (OURS, BASELINE):
+        given = _classifier(train[name], train["expression"], train["person"]).predict(test[name])
+        confusion = confusion_matrix(test["expression"], given, labels=classes)
+        shown = confusion.sum(1)
+        result[name] = {
+            "accuracy": np.trace(confusion) / confusion.sum(),
+            "balanced": (np.diag(confusion)[shown > 0] / shown[shown > 0]).mean(),
+            "confusion": confusion,
+            "identity_probe": identity_probe(train[name], train["person"]),
+            "silhouette_expression": _silhouette(test[name], test["expression"]),
+            "silhouette_identity": _silhouette(test[name], test["person"]),
+        }
+    probe = _classifier(train["identity"], train["expression"], train["person"])
+    result["identity_code"] = {
+        "expression_probe": float(np.mean(probe.predict(test["identity"]) == test["expression"])),
+        "identity_probe": identity_probe(train["identity"], train["person"]),
+    }
+    return result
+
+
+def _classifier(codes: np.ndarray, labels: np.ndarray, people: np.ndarray) -> Any:
+    """Multinomial logistic regression; its regularisation is chosen between the training people."""
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    folds = min(5, len(np.unique(people)))
+    grid = {"logisticregression__C": STRENGTHS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if folds < 2:
+            return model.fit(codes, labels)
+        return GridSearchCV(model, grid, cv=GroupKFold(folds)).fit(codes, labels, groups=people)
+
+
+def identity_probe(codes: np.ndarray, people: np.ndarray) -> float:
+    """How often a linear probe names the person: learnt on every other picture of each, tested on the rest."""
+    order = np.argsort(people, kind="stable")
+    _, starts, counts = np.unique(people[order], return_index=True, return_counts=True)
+    place = np.arange(len(order)) - np.repeat(starts, counts)
+    learn, held = order[place % 2 == 0], order[place % 2 == 1]
+    if not len(held):
+        return float("nan")
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return float(np.mean(model.fit(codes[learn], people[learn]).predict(codes[held]) == people[held]))
+
+
+def _silhouette(codes: np.ndarray, labels: np.ndarray) -> float:
+    groups = len(np.unique(labels))
+    return float(silhouette_score(codes, labels)) if 1 < groups < len(labels) else float("nan")
+
+
+def embedding(codes: np.ndarray, seed: int = 0) -> np.ndarray:
+    """t-SNE (N, 2) of codes (Fig. 5)."""
+    model = TSNE(perplexity=min(30, (len(codes) - 1) / 3), init="pca", random_state=seed)
+    return model.fit_transform(StandardScaler().fit_transform(codes))

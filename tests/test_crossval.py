@@ -1,0 +1,78 @@
+"""Folds over people, each a run of its own, on a few generated people."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from datamodules.generated.folder import FOLDER_LAYOUT
+from facegan import crossval as module
+from facegan.cli import main
+from facegan.config import UserError
+from facegan.crossval import crossval
+from tests.test_transferring import SMALL
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory) -> Path:
+    return FOLDER_LAYOUT.write(
+        tmp_path_factory.mktemp("faces"), people=4, pictures=14, size=96, workers=1, aus="prototypes",
+        light_spread=0.0, pose_spread=(1.0, 1.0, 1.0),
+    )  # fmt: skip
+
+
+def options(people: Path) -> list[str]:
+    with (people / "labels.csv").open() as file:
+        seen: dict[str, set[str]] = {}
+        for row in csv.DictReader(file):
+            seen.setdefault(row["expression"], set()).add(row["identity"])
+    names = ",".join(sorted(name for name, who in seen.items() if len(who) == 4)[:3])
+    small = [option for option in SMALL if not option.startswith(("data.name", "method.epochs"))]
+    chosen = [f"method.expressions=[{names}]", f"data.expressions=[{names}]", f"data.roots=[{people}]"]
+    return [*small, *chosen, "method.epochs=1"]
+
+
+def test_every_fold_once_and_then_a_table(people, homes, monkeypatch, capsys):
+    file = homes / "tergan_folds.yaml"
+    file.write_text("method: {name: tergan}\ndata: {name: folder, pairing: cross_identity}\n")
+    trained = []
+    train = module.train
+    monkeypatch.setattr(
+        module, "train", lambda *a, **k: trained.append(k["into"].folder.name) or train(*a, **k)
+    )
+    assert main(["crossval", str(file), "--folds", "2", "--fold", "1", *options(people)]) == 0
+    assert trained == ["fold-1"] and "folds still to do: 0" in capsys.readouterr().out
+    written = crossval(str(file), 2, options(people))
+    assert trained == ["fold-1", "fold-0"], "a fold that is done is not done again"
+
+    home = written["table"].parent
+    tested = []
+    for fold in range(2):
+        with (home / f"fold-{fold}" / "people.csv").open() as lines:
+            rows = list(csv.DictReader(lines))
+        tested += [row["identity"] for row in rows if row["part"] == "test"]
+        assert {row["part"] for row in rows} == {"train", "test"}
+    assert sorted(tested) == sorted(set(tested)) and len(tested) == 4, "everybody is tested on once"
+    whole = json.loads(written["all figures"].read_text())
+    assert set(whole["folds"]) == {"0", "1"} and whole["folds"]["0"]["people"] == 2
+    assert "2 folds of people" in written["table"].read_text() and written["t-SNE"].stat().st_size > 1000
+
+    # measured again without training again
+    (home / "fold-0" / "evaluation" / "recognition.json").unlink()
+    crossval(str(file), 2, options(people))
+    assert trained == ["fold-1", "fold-0", "fold-0"]
+    assert json.loads(written["all figures"].read_text()) == whole, "its checkpoint was at its end"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("eggan_demo",), "eggan has none"),
+        (("tergan_oulu", 1), "--folds=1"),
+        (("tergan_oulu", 8, (), 8), "--fold=8"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(arguments, words):
+    with pytest.raises(UserError, match=words):
+        crossval(*arguments)

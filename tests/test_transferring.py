@@ -1,0 +1,146 @@
+"""TER-GAN's uses on picture files, with a run of a few batches on generated faces."""
+
+import csv
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from datamodules.generated.folder import FOLDER_LAYOUT
+from facegan import editing, experiment
+from facegan.cli import main
+from facegan.config import UserError
+from facegan.runs import Run
+
+SMALL = [
+    "method.encoder_widths=[4,4,8,8,8]", "method.critic_widths=[4,4,4,4]", "method.critic_shared=16",
+    "method.pretrain_epochs=1", "method.epochs=1", "data.name=folder", "data.landmarks=openface", "data.image_size=40",
+    "data.crop=32", "data.batch_size=4", "data.needs_au=false", "data.test_fraction=0", "data.val_fraction=0",
+    "trainer.accelerator=cpu", "trainer.devices=1", "trainer.progress=false", "log.wandb=disabled", "data.flip=0.5",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory) -> Path:
+    return FOLDER_LAYOUT.write(
+        tmp_path_factory.mktemp("faces"), people=3, pictures=12, size=160, workers=1, aus="prototypes",
+        light_spread=0.0, pose_spread=(1.0, 1.0, 1.0),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(people, tmp_path_factory) -> Run:
+    home = tmp_path_factory.mktemp("transferring")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DATA", "RUNS", "JUDGES"):
+            patch.setenv(f"FACEGAN_{name}", str(home / name.lower()))
+        with (people / "labels.csv").open() as file:
+            shown = sorted({row["expression"] for row in csv.DictReader(file)})
+        names = ",".join(shown)
+        file = home / "tergan_small.yaml"
+        file.write_text("method: {name: tergan}\ndata: {name: folder, pairing: cross_identity}\n")
+        options = [
+            *SMALL,
+            f"data.roots=[{people}]",
+            f"method.expressions=[{names}]",
+            f"data.expressions=[{names}]",
+        ]
+        return experiment.train(experiment.load_config(str(file), options))
+
+
+def faces(people: Path, *pictures: str) -> list[str]:
+    return [str(people / picture) for picture in pictures]
+
+
+def test_a_run_leaves_a_grid_of_transfers_and_a_log(run):
+    assert len(list(run.samples.glob("*.png"))) == 2
+    log = run.metrics.read_text().splitlines()[0].split(",")
+    assert {
+        "train/g_adv",
+        "train/d_es",
+        "train/pretrain_e",
+        "val/expression_accuracy",
+        "val/baseline_accuracy",
+    } <= set(log)
+
+
+def test_transfer_from_python_is_the_method_s_own(run):
+    editor = editing.load(run, can="transfer")
+    source, target = torch.rand(2, 2, 3, 32, 32) * 2 - 1
+    assert torch.equal(editor.transfer(source, target), editor.module.transfer(source, target))
+    assert not editor.module.training
+
+
+def test_one_pair_makes_a_picture_or_the_whole_picture(run, people, tmp_path, capsys):
+    source, target = faces(people, "p000000/000001.jpg", "p000001/000002.jpg")
+    for extra, size in (([], 32), (["--paste"], 160)):
+        out = tmp_path / f"{size}.png"
+        assert (
+            main(
+                [
+                    "transfer",
+                    str(run.folder),
+                    "--source",
+                    source,
+                    "--target",
+                    target,
+                    "--out",
+                    str(out),
+                    *extra,
+                ]
+            )
+            == 0
+        )
+        assert cv2.imread(str(out)).shape == (size, size, 3)
+    assert "1 picture of 160x160" in capsys.readouterr().out
+
+
+def test_several_make_a_grid_and_what_has_no_face_is_named(run, people, tmp_path, capsys):
+    (tmp_path / "wall.png").write_bytes((cv2.imencode(".png", torch.zeros(80, 80, 3).numpy())[1]).tobytes())
+    sources = [*faces(people, "p000000/000001.jpg", "p000000/000003.jpg"), str(tmp_path / "wall.png")]
+    targets = faces(people, "p000001/000001.jpg", "p000002/000001.jpg")
+    out = tmp_path / "grid.png"
+    assert (
+        main(["transfer", str(run.folder), "--source", *sources, "--target", *targets, "--out", str(out)])
+        == 0
+    )
+    said = capsys.readouterr().out
+    assert "2 expressions (columns) on 2 people (rows)" in said and "of 4 within 0.6" in said
+    assert "left out:" in said and "wall.png" in said
+    height, width = cv2.imread(str(out)).shape[:2]
+    assert height >= 3 * 96 and width >= 3 * 96
+
+
+def test_recognise_gives_probabilities_of_files_and_folders(run, people, tmp_path, capsys):
+    out = tmp_path / "table.csv"
+    assert main(["recognise", str(run.folder), str(people / "p000000"), "--out", str(out)]) == 0
+    rows = list(csv.DictReader(out.open()))
+    assert len(rows) == 12 and rows[0]["image"].endswith("p000000/000001.jpg")
+    names = [name for name in rows[0] if name not in ("image", "expression")]
+    for row in rows:
+        values = {name: float(row[name]) for name in names}
+        assert sum(values.values()) == pytest.approx(1, abs=1e-3)
+        assert row["expression"] == max(values, key=values.__getitem__)
+    assert "12 pictures" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["edit", "RUN", "--image", "x.jpg", "--au", "AU12=3", "--out", "o.png"], "cannot edit; eggan can"),
+        (["recognise", "RUN", "nowhere.jpg"], "nothing to recognise: nowhere.jpg"),
+        (["transfer", "RUN", "--source", "a.jpg", "--target", "b.jpg", "--out", "o.gif"], "name a .png or .jpg file"),
+        (["transfer", "RUN", "--source", "a.jpg", "b.jpg", "--target", "c.jpg", "--paste", "--out", "o.png"],
+         "--paste goes with one source"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_one_sentence(run, arguments, words, capsys):
+    assert main([str(run.folder) if word == "RUN" else word for word in arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_unknown_expressions_are_refused(run):
+    with pytest.raises(UserError, match=r"data\.expressions=joyful"):
+        config = experiment.load_config(str(run.config), ["data.expressions=[joyful]"])
+        experiment.train(config)
