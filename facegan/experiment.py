@@ -321,6 +321,10 @@ def train(config: ExperimentConfig, resume: Run | None = None, into: Run | None 
         run.write_config(plain(config))
     trainer = build_trainer(config, run, module, resume_at)
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if any(isinstance(logger, pl.loggers.WandbLogger) for logger in trainer.loggers):
+        import wandb
+
+        wandb.finish()  # now: else its last words come after ours, which name what was written
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         # gloo's threads abort a process that ends before they do
         torch.distributed.barrier()
