@@ -276,10 +276,9 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         if config.crop is None and config.rotate == [0.0]:
             return None
         crop = config.crop or config.image_size
-        if not 8 <= crop <= config.image_size or not config.rotate:
+        if not 8 <= crop <= config.image_size:
             raise UserError(
-                f"data.crop={config.crop}, data.rotate={config.rotate}: the crop is at most data.image_size="
-                f"{config.image_size} wide, and there is at least one angle, as in data.rotate=[-3,0,3]"
+                f"data.crop={config.crop}: a crop is 8 to data.image_size={config.image_size} pixels wide"
             )
         if config.identity_maps != "none":
             raise UserError("data.identity_maps goes with whole faces: leave data.crop and data.rotate out")

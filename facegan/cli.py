@@ -19,7 +19,14 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; a user's mistake is one sentence on stderr and exit status 2."""
     parser = _parser()
-    args = parser.parse_args(argv)
+    args, more = parser.parse_known_args(argv)
+    # argparse takes no more key=value once it has seen an option
+    if any("=" not in word or word.startswith("-") for word in more) or (
+        more and not hasattr(args, "overrides")
+    ):
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:
+        args.overrides = [*args.overrides, *more]
     try:
         call: Callable[[argparse.Namespace], None] = args.call
         call(args)

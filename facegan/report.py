@@ -217,9 +217,7 @@ def tergan_table1(results: Mapping[int, Mapping[str, Any]], method: str, command
         figures = ("accuracy", "balanced", "identity_probe", "silhouette_expression", "silhouette_identity")
         values = {figure: _over_folds([r[key][figure] for r in results.values()]) for figure in figures}
         percent = [_with_error(*values[figure], 100) for figure in figures[:3]]
-        rows.append(
-            [name, "static", *percent, *(_with_error(*values[figure], 1) for figure in figures[3:]), ""]
-        )
+        rows.append([name, "static", *percent, *(_with_error(*values[figure], 1) for figure in figures[3:])])
     gain = _over_folds([r["ours"]["accuracy"] - r["baseline"]["accuracy"] for r in results.values()])
     people = sum(r["people"] for r in results.values())
     pictures = sum(r["pictures"] for r in results.values())

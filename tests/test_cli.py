@@ -35,6 +35,20 @@ def test_a_users_mistake_is_one_sentence(monkeypatch, capsys):
     assert cli.main(["list"]) == 2 and capsys.readouterr().err == "facegan: no such thing\n"
 
 
+def test_overrides_may_stand_after_options(monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "_evaluate", lambda args: seen.append((args.targets, args.overrides)))
+    assert cli.main(["evaluate", "RUN", "data.a=1", "--targets", "9", "data.b=2"]) == 0
+    assert seen == [(9, ["data.a=1", "data.b=2"])]
+    for stray in (
+        ["evaluate", "RUN", "--tragets=9"],
+        ["evaluate", "RUN", "--targets", "9", "b"],
+        ["list", "a=1"],
+    ):
+        with pytest.raises(SystemExit):
+            cli.main(stray)
+
+
 def test_a_data_set_by_a_wrong_name(capsys):
     assert cli.main(["data", "rafdd"]) == 2
     assert "data rafdd: choose one of rafd, oulu_casia" in capsys.readouterr().err

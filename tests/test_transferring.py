@@ -18,6 +18,7 @@ SMALL = [
     "method.pretrain_epochs=1", "method.epochs=1", "data.name=folder", "data.landmarks=openface", "data.image_size=40",
     "data.crop=32", "data.batch_size=4", "data.needs_au=false", "data.test_fraction=0", "data.val_fraction=0",
     "trainer.accelerator=cpu", "trainer.devices=1", "trainer.progress=false", "log.wandb=disabled", "data.flip=0.5",
+    "trainer.log_every=1",
 ]  # fmt: skip
 
 

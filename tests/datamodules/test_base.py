@@ -209,10 +209,11 @@ def test_training_pictures_are_one_of_five_crops_and_the_others_the_middle(modul
     assert torch.equal(tested["image"], stored)
 
 
-@pytest.mark.parametrize("options", [{"crop": 33}, {"crop": 16, "rotate": []}])
-def test_a_crop_that_cannot_be_cut(module, options):
+def test_a_crop_that_cannot_be_cut(module):
     with pytest.raises(UserError, match=r"data\.crop=.*data\.image_size=32"):
-        module(**options).setup()
+        module(crop=33).setup()
+    with pytest.raises(UserError, match=r"data\.rotate=\[\]: write at least one number"):
+        module(crop=16, rotate=[])
 
 
 def test_identity_maps_and_landmark_images_come_with_the_pictures(module):
