@@ -132,7 +132,7 @@ class SampleGrid(Callback):
     @torch.no_grad()
     def on_validation_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw, on rank 0."""
-        if not trainer.is_global_zero or trainer.sanity_checking or trainer.current_epoch % self.every:
+        if not trainer.is_global_zero or trainer.sanity_checking or (trainer.current_epoch + 1) % self.every:
             return
         picture = self.draw(pl_module, trainer.datamodule)  # type: ignore[attr-defined]
         self.run.samples.mkdir(exist_ok=True)
