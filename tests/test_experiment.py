@@ -153,6 +153,17 @@ def test_a_run_leaves_what_it_should(people):
     assert experiment.plain(again)["method"] == experiment.plain(tiny(people))["method"]
 
 
+def test_grids_come_with_the_validations_that_they_were_asked_for(people):
+    rhythm = [
+        "trainer.validate_every=2",
+        "trainer.sample_every=2",
+        "method.epochs=3",
+        "trainer.limit_train_batches=2",
+    ]
+    run = experiment.train(tiny(people, *rhythm))
+    assert len(list(run.samples.glob("*.png"))) == 2, "four epochs: after the second and the fourth"
+
+
 def test_a_person_alone_is_evaluated_on_later_frames_by_a_judge_of_its_own(tmp_path, capsys):
     """The whole path of eggan_video: the judge learns the first frames, the last ones are the test."""
     person = FOLDER_LAYOUT.write(tmp_path / "one", people=1, pictures=40, size=128, workers=1)

@@ -40,6 +40,7 @@ class TERGANConfig:
 
     # optimisers
     lr: float = 2e-4  # (4.1)
+    lr_pretrain: float = 2e-4  # of stage 1 (4.1: the same)
     betas: tuple[float, float] = (0.5, 0.999)  # (T19)
     clip_gradient: float | None = None
     ema_half_life: float = 10_000  # pictures; 0 turns averaging off
@@ -84,6 +85,7 @@ class TERGANConfig:
         check("method.encoder_norm", self.encoder_norm, ("instance", "layer"))
         check("method.critic_norm", self.critic_norm, ("batch", "group"))
         check("method.lr", self.lr, above=0)
+        check("method.lr_pretrain", self.lr_pretrain, above=0)
         if self.clip_gradient is not None:
             check("method.clip_gradient", self.clip_gradient, above=0)
         check_ranges(
@@ -367,8 +369,10 @@ class TERGAN(AdversarialModule):
 
     def _decay_rates(self) -> None:
         first, second = self._progress()
-        for optimizer, progress in zip(self.optimizers(), (second, second, first), strict=True):  # type: ignore[arg-type]
-            linear_decay(optimizer, self.config.lr, progress, self.config.decay_from)
+        c = self.config
+        stages = ((c.lr, second), (c.lr, second), (c.lr_pretrain, first))
+        for optimizer, (lr, progress) in zip(self.optimizers(), stages, strict=True):  # type: ignore[arg-type]
+            linear_decay(optimizer, lr, progress, c.decay_from)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for G with D_es and D_et (one, for the reversal does the rest), for D, and for stage 1 (4.1)."""
@@ -377,7 +381,7 @@ class TERGAN(AdversarialModule):
         return [
             torch.optim.Adam(parameters, c.lr, c.betas),
             torch.optim.Adam(self.D.parameters(), c.lr, c.betas),
-            torch.optim.Adam(self.pretrained.parameters(), c.lr, c.betas),
+            torch.optim.Adam(self.pretrained.parameters(), c.lr_pretrain, c.betas),
         ]
 
     # ------------------------------------------------------------------ validation

@@ -56,7 +56,7 @@ def test_defaults_are_the_paper_s():
 
 
 def test_stage_one_trains_the_classifiers_alone_and_ends_with_attaching_them():
-    module = build(small(pretrain_epochs=1, epochs=0, lr=2e-3))
+    module = build(small(pretrain_epochs=1, epochs=0, lr_pretrain=2e-3))
     before, losses = weights(module), recorded(module, "pretrain_e_accuracy")
     run(module, batch(), epochs=1, batches=60)
     assert losses[-1] == 1 and {"D", "D_es", "D_et"}.isdisjoint(moved(before, module))
@@ -237,6 +237,18 @@ def test_reversal_ramps_up_over_stage_two():
     module._reversal_strength = lambda: seen.append(strength()) or seen[-1]
     run(module, batch(), epochs=1, batches=4)
     assert seen[0] == 0 and seen[2] < seen[4] < seen[6] < 1 and seen[6] > 0.99
+
+
+def test_each_stage_has_its_rate_and_may_let_it_fall():
+    module = build(small(pretrain_epochs=1, epochs=1, lr=1e-4, lr_pretrain=1e-3, decay_from=0.5))
+    seen, decay = [], module._decay_rates
+    module._decay_rates = lambda: (
+        decay() or seen.append([o.param_groups[0]["lr"] for o in module.optimizers()])
+    )
+    run(module, batch(), epochs=2, batches=4)
+    assert [rates[2] for rates in seen[:4]] == pytest.approx([1e-3, 1e-3, 1e-3, 5e-4])
+    assert [rates[0] for rates in seen[4:]] == pytest.approx([1e-4, 1e-4, 1e-4, 5e-5])
+    assert all(rates[0] == rates[1] for rates in seen)
 
 
 def test_learns_to_transfer_on_a_few_faces():
