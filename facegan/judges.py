@@ -27,6 +27,7 @@ from facegan.nets.au_regressor import AURegressor, to_size
 
 GEOMETRY = ("mouth opening", "corner spread", "brow height", "eye opening")
 AU_WEIGHTS = "judge_au.safetensors"
+EXPRESSION_WEIGHTS = "judge_expression.safetensors"
 IDENTITY_WEIGHTS = "judge_identity.safetensors"
 PUBLISHED_LIGHTCNN = "LightCNN_29Layers_V2_checkpoint.pth.tar"
 
@@ -111,6 +112,35 @@ class AUJudge:
         """(B, 3, S, S) in [-1, 1] -> AU intensities (B, 17), 0..5, on the CPU."""
         images = to_size(images.to(self.device, torch.float32))
         return self.net(images).clamp(0, faces.AU_MAX).cpu()
+
+
+class ExpressionJudge:
+    """Expressions by the same kind of net, trained by ``judge_expression`` on people of its own.
+
+    Args:
+        path: its weights; default ``judge_expression.safetensors`` in ``facegan.config.judges_home()``.
+
+    Attributes:
+        expressions: the classes that it knows, in the order of its answers.
+
+    Raises:
+        UserError: the weights are missing or damaged.
+    """
+
+    def __init__(self, path: Path | None = None, device: str | torch.device = "cpu") -> None:
+        path = path or judges_home() / EXPRESSION_WEIGHTS
+        self.about = load_about(path, "judge_expression")
+        self.device = torch.device(device)
+        self.expressions: tuple[str, ...] = tuple(self.about["expressions"])
+        self.net = AURegressor(self.about["channels"], len(self.expressions))
+        self.net.load_state_dict(load_file(path))
+        self.net.to(self.device).eval().requires_grad_(False)
+        self.description = f"expression classifier (CNN, 128x128), {_weights_note(self.about)}"
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) in [-1, 1] -> probabilities (B, len(expressions)), on the CPU."""
+        return self.net(to_size(images.to(self.device, torch.float32))).softmax(1).cpu()
 
 
 def geometry(landmarks: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from facegan.methods.eggan import EGGAN, EGGANConfig
 from facegan.methods.judge_au import JudgeAU, JudgeAUConfig
+from facegan.methods.judge_expression import JudgeExpression, JudgeExpressionConfig
 from facegan.methods.judge_identity import JudgeIdentity, JudgeIdentityConfig
 from facegan.methods.tergan import TERGAN, TERGANConfig
 
@@ -9,5 +10,6 @@ METHODS = {
     "eggan": (EGGANConfig, EGGAN),
     "tergan": (TERGANConfig, TERGAN),
     "judge_au": (JudgeAUConfig, JudgeAU),
+    "judge_expression": (JudgeExpressionConfig, JudgeExpression),
     "judge_identity": (JudgeIdentityConfig, JudgeIdentity),
 }

@@ -1,4 +1,4 @@
-"""A small convolutional regressor of AU intensities from an aligned face: the network of the AU judge."""
+"""A small convolutional net that reads an aligned face: the network of the judges of AUs and of expressions."""
 
 from collections.abc import Sequence
 
@@ -36,9 +36,10 @@ class AURegressor(nn.Module):
 
     Args:
         channels: of the maps at 64, 32, 16 and 8 pixels.
+        outputs: 17 AUs, or the logits of classes that have no side either.
     """
 
-    def __init__(self, channels: Sequence[int] = (16, 32, 64, 128)) -> None:
+    def __init__(self, channels: Sequence[int] = (16, 32, 64, 128), outputs: int = N_AUS) -> None:
         super().__init__()
         c64, c32, c16, c8 = channels
         self.trunk = nn.Sequential(
@@ -55,7 +56,7 @@ class AURegressor(nn.Module):
             nn.Flatten(),
             nn.Linear(32 * 8 * 8, 256),
             nn.ReLU(),
-            nn.Linear(256, N_AUS),
+            nn.Linear(256, outputs),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -66,7 +67,7 @@ class AURegressor(nn.Module):
         if self.training:
             return self.head(self.trunk(images))
         both = torch.cat([images, images.flip(-1)])
-        return self.head(self.trunk(both)).view(2, len(images), N_AUS).mean(0)
+        return self.head(self.trunk(both)).view(2, len(images), -1).mean(0)
 
 
 def to_size(images: Tensor, size: int = SIZE) -> Tensor:
