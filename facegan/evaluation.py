@@ -1,21 +1,23 @@
 """A run through a protocol: loads the run, its data and the judges, and calls the protocol that fits.
 
-Where people are held out that is EGGAN's (4.2); where the test pictures are later frames of people trained on,
-it is that of held-out frames.
+Of a method that edits: where people are held out that is EGGAN's (4.2); where the test pictures are later frames of
+people trained on, it is that of held-out frames. Of a method that transfers, TER-GAN's (4.2).
 """
 
 import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from facegan.editing import load_module
 from facegan.experiment import ExperimentConfig, build_data, judge_weights, load_config
-from facegan.judges import Judges
-from facegan.protocols import eggan, frames
+from facegan.judges import ExpressionJudge, Judges
+from facegan.methods import METHODS
+from facegan.protocols import eggan, frames, transfer
 from facegan.protocols.common import Protocol
 from facegan.runs import Run
 
@@ -43,7 +45,8 @@ def evaluate_run(
     config = load_config(
         str(run.config), [*overrides, *([f"targets={targets}"] if targets is not None else [])]
     )
-    module = load_module(run, checkpoint)
+    transfers = hasattr(METHODS[config.method.name][1], "transfer")
+    module = load_module(run, checkpoint, can="transfer" if transfers else "edit")
     device = torch.device(
         "cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu"
     )
@@ -60,17 +63,30 @@ def evaluate_run(
     out = _folder(run, command)
     judges = Judges(device, au_path=judge_weights(config))
     protocol = Protocol(targets=config.targets, progress=config.trainer.progress)
+    said: dict[str, Any] = {
+        "method": _title(config),
+        "command": command,
+        "log": run.metrics,
+        "protocol": protocol,
+    }
+    if transfers:
+
+        def move(source: Tensor, target: Tensor) -> Tensor:
+            with torch.inference_mode():
+                return module.transfer(source.to(device), target.to(device)).float()
+
+        transfer.evaluate(move, data, ExpressionJudge(device=device), judges, out, **said)
+        written = {"grid": "grid.png", "table": "table.md"}
+        return {key: out / name for key, name in (written | _ALWAYS).items()}
     by_frames = frames.later_frames(data)
     evaluate = frames.evaluate if by_frames else eggan.evaluate
-    evaluate(
-        edit, data, judges, out, method=_title(config), command=command, log=run.metrics, protocol=protocol
-    )
+    evaluate(edit, data, judges, out, **said)
     tables = {"table": "table.md"} if by_frames else {"AU table": "table1.md", "identity table": "table2.md"}
-    names = {
-        "grid": "grid.png", "interpolation": "interpolation.png", **tables, "curves": "curves.png",
-        "all figures": "evaluation.json",
-    }  # fmt: skip
-    return {key: out / name for key, name in names.items()}
+    written = {"grid": "grid.png", "interpolation": "interpolation.png", **tables}
+    return {key: out / name for key, name in (written | _ALWAYS).items()}
+
+
+_ALWAYS = {"curves": "curves.png", "all figures": "evaluation.json"}
 
 
 def _title(config: ExperimentConfig) -> str:

@@ -43,6 +43,9 @@ EGGAN_TABLE1_AVERAGE: Mapping[str, tuple[float, float]] = {
 # EGGAN Table 2 (RaFD): face verification accuracy in %, judged by LightCNN.
 EGGAN_TABLE2: Mapping[str, float] = {"HomoInterpGAN": 76.54, "StarGAN": 93.32, "EGGAN": 97.04, "Real": 99.63}
 
+COPY_SOURCE, COPY_TARGET = "copy the source", "copy the target"
+"""The two trivial rows of every table of results."""
+
 # TER-GAN Table 1 (Oulu-CASIA, six expressions): setting and accuracy in %.
 TERGAN_TABLE1: Mapping[str, tuple[str, float]] = {
     "LBP-TOP": ("dynamic", 68.13), "HOG 3D": ("dynamic", 70.63), "STM-Explet": ("dynamic", 74.59),
@@ -66,9 +69,10 @@ def report(evaluations: Sequence[Path]) -> str:
     parts = []
     for experiment, path in newest.items():
         result = json.loads(path.read_text())
-        frames = result["protocol"] == "frames"
-        tables = [frames_table(result)] if frames else [eggan_table1(result), eggan_table2(result)]
-        parts.append("\n".join([f"# {experiment}\n", *tables]))
+        tables = {"frames": [frames_table], "transfer": [transfer_table]}.get(
+            result["protocol"], [eggan_table1, eggan_table2]
+        )
+        parts.append("\n".join([f"# {experiment}\n", *(table(result) for table in tables)]))
     return "\n".join(parts)
 
 
@@ -274,6 +278,39 @@ def _over_folds(values: Sequence[float]) -> tuple[float, float]:
 
 def _with_error(mean: float, error: float, scale: float) -> str:
     return number(scale * mean) + (f" ± {number(scale * error)}" if math.isfinite(error) else "")
+
+
+def transfer_table(result: Mapping[str, Any]) -> str:
+    """Transfers as Markdown: recognised as the source's expression, verified as the target's person, and both.
+
+    Args:
+        result: what ``protocols.transfer.evaluate`` gives, or its ``evaluation.json``.
+    """
+    parts = ["# Transfer between people never trained on\n"]
+    real_rate = result["expression"][COPY_SOURCE]
+    for judge, table in result["identity"].items():
+        real = table["real"]
+        if "reason" in real:
+            parts.append(f"{judge}: not measured, {real['reason']}.\n")
+            continue
+        rows = []
+        for name, recognised in result["expression"].items():
+            verified = table[name]["accuracy"]
+            rows.append([
+                name, number(100 * recognised, 1), number(100 * recognised / real_rate if real_rate else None, 1),
+                number(100 * verified, 1), number(100 * verified / real["accuracy"], 1),
+                number(recognised * verified, 3), f"{table[name]['rejected']:,} of {table[name]['pairs']:,}",
+            ])  # fmt: skip
+        header = [
+            "", "expression recognised, %", "of real pictures, %", f"person verified by {judge}, %", "of Real, %",
+            "product", "no face found",
+        ]  # fmt: skip
+        parts.append(markdown_table(header, rows))
+        parts.append(
+            f"Real pairs of the test people: {judge} is right on {number(100 * real['accuracy'], 1)} %.\n"
+        )
+    parts.append(_origin(result, [result["judges"]["expression"], *result["judges"]["identity"]]))
+    return "\n".join(parts)
 
 
 def _no_face(row: Mapping[str, Any]) -> str:

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from facegan import figures
 from facegan.faces import EXPRESSIONS, prototype
-from facegan.judges import to_uint8
+from facegan.judges import FaceFinder, IdentityJudge, similarity, to_uint8
+from facegan.metrics import Verification
 
 Edit = Callable[[Tensor, Tensor], Tensor]
 """Pictures (B, 3, S, S) in [-1, 1] and AUs (B, 17) 0..5 -> pictures."""
 
-COPY_SOURCE, COPY_TARGET = "copy the source", "copy the target"
+REAL_PICTURES = 400  # at most so many pictures of test people make the real pairs
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,36 @@ def by_person(part: Any) -> list[np.ndarray]:
     identity = np.asarray(part.identity)
     order = np.argsort(identity, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(identity[order])) + 1)
+
+
+def real_pairs(judge: IdentityJudge, finder: FaceFinder, part: Any, protocol: Protocol) -> dict[str, Any]:
+    """The Real row: all same pairs among test people's pictures, and as many different ones (E16).
+
+    Returns:
+        What ``metrics.Verification`` gives, its threshold among it; or ``reason``, why there is none.
+    """
+    rng = np.random.default_rng(protocol.seed)
+    people = by_person(part)
+    share = max(2, REAL_PICTURES // max(1, len(people)))
+    rows = np.concatenate([rng.permutation(person)[:share] for person in people])[:REAL_PICTURES]
+    who = np.asarray(part.identity)[rows]
+    first, second = np.triu_indices(len(rows), 1)
+    same = who[first] == who[second]
+    if same.all() or not same.any():
+        return {"reason": f"no pairs of the same and of different test people ({len(people)} in all)"}
+    different = rng.permutation(np.flatnonzero(~same))[: same.sum()]
+    chosen = np.concatenate([np.flatnonzero(same), different])
+    features = []
+    for start in range(0, len(rows), protocol.batch_size):
+        images = part.batch(rows[start : start + protocol.batch_size])["image"]
+        features.append(judge(images, finder(images)))
+    found = torch.cat(features)
+    likeness = similarity(found[first[chosen]], found[second[chosen]])
+    if not likeness.isfinite().any():
+        return {"reason": "no face could be judged in the test pictures"}
+    verification = Verification(sync_on_compute=False)
+    verification.update(likeness, torch.from_numpy(same[chosen]))
+    return verification.compute()
 
 
 def json_ready(value: Any) -> Any:

@@ -18,21 +18,19 @@ from torch import Tensor
 from facegan import figures, report
 from facegan.config import UserError
 from facegan.faces import AU_NAMES
-from facegan.judges import GEOMETRY, IdentityJudge, Judges, similarity
-from facegan.metrics import Acceptance, Agreement, Verification
+from facegan.judges import GEOMETRY, Judges, similarity
+from facegan.metrics import Acceptance, Agreement
 from facegan.protocols.common import (
-    COPY_SOURCE,
-    COPY_TARGET,
     Edit,
     Protocol,
-    by_person,
     choose_sources,
     grid_figure,
     interpolation_figure,
     json_ready,
+    real_pairs,
 )
+from facegan.report import COPY_SOURCE, COPY_TARGET
 
-REAL_PICTURES = 400  # at most so many pictures of test people make the real pairs
 COPIED_TARGETS = 300  # at most so many targets are looked at by the identity judges
 
 
@@ -147,7 +145,10 @@ class _Scores:
         shape = {name: Agreement(GEOMETRY, sync_on_compute=False) for name in names}
         change = {name: Agreement(GEOMETRY, sync_on_compute=False) for name in names}
         seen, neutral = self._source_answers(), self._neutral_geometry()
-        real = {judge.name: self._real_pairs(judge) for judge in judges.identity}
+        real = {
+            judge.name: real_pairs(judge, judges.finder, self.data.test, self.protocol)
+            for judge in judges.identity
+        }
         accepted = {
             (name, judge.name): Acceptance(float(real[judge.name]["threshold"]), sync_on_compute=False)
             for judge in judges.identity
@@ -228,30 +229,6 @@ class _Scores:
         geometry = self.judges.geometry
         parts = [geometry(b["image"], b["landmarks"]) for b in self._batches(self.data.train, rows)]
         return torch.cat(parts)
-
-    def _real_pairs(self, judge: IdentityJudge) -> dict[str, Any]:
-        """The Real row: all same pairs among test people's pictures, and as many different ones (E16)."""
-        rng = np.random.default_rng(self.protocol.seed)
-        people = by_person(self.data.test)
-        share = max(2, REAL_PICTURES // max(1, len(people)))
-        rows = np.concatenate([rng.permutation(person)[:share] for person in people])[:REAL_PICTURES]
-        who = np.asarray(self.data.test.identity)[rows]
-        first, second = np.triu_indices(len(rows), 1)
-        same = who[first] == who[second]
-        if same.all() or not same.any():
-            return {"reason": f"no pairs of the same and of different test people ({len(people)} in all)"}
-        different = rng.permutation(np.flatnonzero(~same))[: same.sum()]
-        chosen = np.concatenate([np.flatnonzero(same), different])
-        parts = []
-        for batch in self._batches(self.data.test, rows):
-            parts.append(judge(batch["image"], self.judges.finder(batch["image"])))
-        features = torch.cat(parts)
-        likeness = similarity(features[first[chosen]], features[second[chosen]])
-        if not likeness.isfinite().any():
-            return {"reason": "no face could be judged in the test pictures"}
-        verification = Verification(sync_on_compute=False)
-        verification.update(likeness, torch.from_numpy(same[chosen]))
-        return verification.compute()
 
 
 def _ratio(a: float | None, b: float | None) -> float | None:

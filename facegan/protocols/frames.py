@@ -20,14 +20,13 @@ from facegan.faces import AU_NAMES
 from facegan.judges import GEOMETRY, Judges, to_uint8
 from facegan.metrics import Agreement
 from facegan.protocols.common import (
-    COPY_SOURCE,
-    COPY_TARGET,
     Edit,
     Protocol,
     by_person,
     interpolation_figure,
     json_ready,
 )
+from facegan.report import COPY_SOURCE, COPY_TARGET
 
 MOVING = 0.2  # an AU is scored where its standard deviation over the test frames is above this
 ROWS = 8  # frames in the figure

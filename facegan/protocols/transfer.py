@@ -1,0 +1,163 @@
+"""Transfer onto people never trained on (TER-GAN 4.2): does the result show the source's expression, and the target?
+
+Sources and targets are drawn among the test people, always two of them; ``pairs.csv`` publishes the list.
+"""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from facegan import figures, report
+from facegan.config import UserError
+from facegan.faces import EXPRESSIONS
+from facegan.judges import ExpressionJudge, Judges, similarity, to_uint8
+from facegan.metrics import Acceptance
+from facegan.protocols.common import Protocol, by_person, json_ready, real_pairs
+from facegan.report import COPY_SOURCE, COPY_TARGET
+
+Transfer = Callable[[Tensor, Tensor], Tensor]
+"""Sources and targets (B, 3, S, S) in [-1, 1] -> the targets with the sources' expressions."""
+
+
+def choose_pairs(test: Any, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (P,) of sources and of targets in the test split: every picture a source in turn, its target another
+    person's.
+
+    Raises:
+        UserError: there are not two test people.
+    """
+    people = by_person(test)
+    if len(people) < 2:
+        raise UserError(f"a transfer needs two test people; the test split has {len(people)}")
+    rng = np.random.default_rng(seed)
+    identity, n = np.asarray(test.identity), len(test.identity)
+    sources = np.concatenate([rng.permutation(n) for _ in range(-(-count // n))])[:count]
+    targets = rng.integers(0, n, len(sources))
+    while (same := identity[targets] == identity[sources]).any():
+        targets[same] = rng.integers(0, n, same.sum())
+    return sources, targets
+
+
+def evaluate(
+    transfer: Transfer,
+    data: Any,
+    judge: ExpressionJudge,
+    judges: Judges,
+    out_dir: Path,
+    *,
+    method: str,
+    command: str = "",
+    log: Path | None = None,
+    protocol: Protocol | None = None,
+) -> dict[str, Any]:
+    """Judge transfers between test people, beside copying either picture.
+
+    Args:
+        transfer: the method.
+        data: a data module with ``test``.
+        judge: of expressions; not a network of the method.
+        judges: of identity, and their landmark finder.
+        out_dir: gets ``evaluation.json``, ``table.md``, ``pairs.csv`` and ``grid.png``.
+        method: name of its row.
+        command: what was typed, for the table.
+        log: the run's CSV log, for ``curves.png``.
+
+    Returns:
+        What ``evaluation.json`` holds: ``expression`` (share 0..1 recognised as the source's, by row), ``identity``
+        (``real`` and ``Acceptance`` of the target's person, by judge and row), names of data and judges.
+
+    Raises:
+        UserError: there are not two test people, or the judge knows none of their expressions.
+    """
+    protocol = protocol or Protocol()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    sources, targets = choose_pairs(data.test, protocol.targets, protocol.seed)
+    known = np.array([judge.expressions.index(e) if e in judge.expressions else -1 for e in EXPRESSIONS])
+    wanted = known[np.asarray(data.test.expression)[sources]]
+    sources, targets, wanted = (values[wanted >= 0] for values in (sources, targets, wanted))
+    if not len(sources):
+        raise UserError(
+            f"the expression judge knows {', '.join(judge.expressions)}; no test picture shows one of them"
+        )
+    _write_pairs(out_dir / "pairs.csv", data, sources, targets)
+    rows = (COPY_SOURCE, COPY_TARGET, method)
+    right = dict.fromkeys(rows, 0)
+    real = {j.name: real_pairs(j, judges.finder, data.test, protocol) for j in judges.identity}
+    accepted = {
+        (row, name): Acceptance(float(values["threshold"]), sync_on_compute=False)
+        for name, values in real.items()
+        if "threshold" in values
+        for row in rows
+    }
+    size = protocol.batch_size
+    for start in track(range(0, len(sources), size), "Evaluating", disable=not protocol.progress):
+        part = slice(start, start + size)
+        x_s, x_t = (data.test.batch(index[part])["image"] for index in (sources, targets))
+        with torch.no_grad():
+            result = transfer(x_s, x_t).cpu()
+        persons = {j.name: j(x_t, judges.finder(x_t)) for j in judges.identity}
+        for row, images in zip(rows, (x_s, x_t, result), strict=True):
+            right[row] += int((judge(images).argmax(1).numpy() == wanted[part]).sum())
+            points = judges.finder(images)
+            for j in judges.identity:
+                if (row, j.name) in accepted:
+                    accepted[row, j.name].update(similarity(persons[j.name], j(images, points)))
+    identity: dict[str, Any] = {name: {"real": {"reason": text}} for name, text in judges.missing.items()}
+    for name, values in real.items():
+        scores = {row: metric.compute() for (row, of), metric in accepted.items() if of == name}
+        identity[name] = {"real": values, **scores}
+    result_of_all: dict[str, Any] = json_ready({
+        "protocol": "transfer",
+        "method": method,
+        "command": command,
+        "data": data.describe(),
+        "generated": data.generated,
+        "pairs": len(sources),
+        "test_people": len(np.unique(np.asarray(data.test.identity)[sources])),
+        "judges": {"expression": judge.description, "identity": [j.description for j in judges.identity]},
+        "expression": {row: count / len(sources) for row, count in right.items()},
+        "identity": identity,
+    })  # fmt: skip
+    (out_dir / "evaluation.json").write_text(json.dumps(result_of_all, indent=2) + "\n")
+    (out_dir / "table.md").write_text(report.transfer_table(result_of_all))
+    _figure(transfer, data, out_dir / "grid.png", protocol)
+    if log is not None:
+        figures.curves(log, out_dir / "curves.png", figures.provenance(data.generated))
+    return result_of_all
+
+
+def _write_pairs(path: Path, data: Any, sources: np.ndarray, targets: np.ndarray) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["source", "target"])
+        for pair in zip(sources.tolist(), targets.tolist(), strict=True):
+            writer.writerow([data.test.records.path(row) for row in pair])
+
+
+def _figure(transfer: Transfer, data: Any, path: Path, protocol: Protocol) -> Path:
+    """Fig. 3: one source of each expression (columns) onto test people (rows)."""
+    test = data.test
+    expression, people = np.asarray(test.expression), by_person(test)
+    codes = np.unique(expression[expression >= 0])
+    # the last person gives the expressions, as far as that person shows them
+    sources = [
+        int(next(iter([*people[-1][expression[people[-1]] == c], *np.flatnonzero(expression == c)])))
+        for c in codes
+    ]
+    targets = [int(person[0]) for person in people[: protocol.rows]]
+    x_s, x_t = test.batch(np.array(sources))["image"], test.batch(np.array(targets))["image"]
+    rows: list[list[Any]] = [[None, *to_uint8(x_s)]]
+    for face in x_t:
+        with torch.no_grad():
+            result = transfer(x_s, face.expand_as(x_s)).cpu()
+        rows.append([to_uint8(face[None])[0], *to_uint8(result)])
+    labels = ["source", *(str(test.identities[np.asarray(test.identity)[row]]) for row in targets)]
+    columns = ["target", *(EXPRESSIONS[c] for c in codes)]
+    return figures.save(path, figures.grid(rows, columns, labels, figures.provenance(data.generated)))
