@@ -88,7 +88,25 @@ def _weights_note(about: Mapping[str, Any]) -> str:
     return f"trained here on {about['trained_on']}; sha256 {about['sha256'][:12]}"
 
 
-class AUJudge:
+class _CNNJudge:
+    """A trained ``AURegressor`` and what is known of it.
+
+    Raises:
+        UserError: the weights are missing or damaged.
+    """
+
+    def __init__(self, path: Path, recipe: str, device: str | torch.device) -> None:
+        self.about = load_about(path, recipe)
+        self.device = torch.device(device)
+        self.net = AURegressor(self.about["channels"], len(self.about.get("expressions", faces.AUS)))
+        self.net.load_state_dict(load_file(path))
+        self.net.to(self.device).eval().requires_grad_(False)
+
+    def _answer(self, images: Tensor) -> Tensor:
+        return self.net(to_size(images.to(self.device, torch.float32)))
+
+
+class AUJudge(_CNNJudge):
     """AU intensities by a small convolutional net on aligned faces, resized to 128x128.
 
     Args:
@@ -99,22 +117,16 @@ class AUJudge:
     """
 
     def __init__(self, path: Path | None = None, device: str | torch.device = "cpu") -> None:
-        path = path or judges_home() / AU_WEIGHTS
-        self.about = load_about(path, "judge_au")
-        self.device = torch.device(device)
-        self.net = AURegressor(self.about["channels"])
-        self.net.load_state_dict(load_file(path))
-        self.net.to(self.device).eval().requires_grad_(False)
+        super().__init__(path or judges_home() / AU_WEIGHTS, "judge_au", device)
         self.description = f"AU regressor (CNN, 128x128), {_weights_note(self.about)}"
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] -> AU intensities (B, 17), 0..5, on the CPU."""
-        images = to_size(images.to(self.device, torch.float32))
-        return self.net(images).clamp(0, faces.AU_MAX).cpu()
+        return self._answer(images).clamp(0, faces.AU_MAX).cpu()
 
 
-class ExpressionJudge:
+class ExpressionJudge(_CNNJudge):
     """Expressions by the same kind of net, trained by ``judge_expression`` on people of its own.
 
     Args:
@@ -128,19 +140,14 @@ class ExpressionJudge:
     """
 
     def __init__(self, path: Path | None = None, device: str | torch.device = "cpu") -> None:
-        path = path or judges_home() / EXPRESSION_WEIGHTS
-        self.about = load_about(path, "judge_expression")
-        self.device = torch.device(device)
+        super().__init__(path or judges_home() / EXPRESSION_WEIGHTS, "judge_expression", device)
         self.expressions: tuple[str, ...] = tuple(self.about["expressions"])
-        self.net = AURegressor(self.about["channels"], len(self.expressions))
-        self.net.load_state_dict(load_file(path))
-        self.net.to(self.device).eval().requires_grad_(False)
         self.description = f"expression classifier (CNN, 128x128), {_weights_note(self.about)}"
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) in [-1, 1] -> probabilities (B, len(expressions)), on the CPU."""
-        return self.net(to_size(images.to(self.device, torch.float32))).softmax(1).cpu()
+        return self._answer(images).softmax(1).cpu()
 
 
 def geometry(landmarks: np.ndarray) -> np.ndarray:

@@ -109,18 +109,21 @@ class TERGANConfig:
         return self.pretrain_epochs + self.epochs
 
 
+def _encoders(config: TERGANConfig, size: int) -> tuple[nets.Encoder, nets.Encoder]:
+    """G_es and G_et: the same convs, codes of their own (4.1)."""
+    c = config
+    codes = (c.expression_code, c.identity_code)
+    e, i = (nets.Encoder(size, n, c.encoder_widths, c.down, c.tanh_codes, c.encoder_norm) for n in codes)
+    return e, i
+
+
 class Generator(nn.Module):
     """G = (G_es, G_et, G_de), and a linear classifier that reads expressions off f(e): all that its users need."""
 
     def __init__(self, config: TERGANConfig, size: int) -> None:
         super().__init__()
         c = config
-        self.G_es = nets.Encoder(
-            size, c.expression_code, c.encoder_widths, c.down, c.tanh_codes, c.encoder_norm
-        )
-        self.G_et = nets.Encoder(
-            size, c.identity_code, c.encoder_widths, c.down, c.tanh_codes, c.encoder_norm
-        )
+        self.G_es, self.G_et = _encoders(c, size)
         self.G_de = nets.Decoder(size, c.expression_code + c.identity_code, c.encoder_widths)
         self.recogniser = nn.Linear(c.expression_code, len(c.expressions))
 
@@ -135,12 +138,7 @@ class Classifiers(nn.Module):
     def __init__(self, config: TERGANConfig, size: int, identities: int) -> None:
         super().__init__()
         c = config
-        self.G_es = nets.Encoder(
-            size, c.expression_code, c.encoder_widths, c.down, c.tanh_codes, c.encoder_norm
-        )
-        self.G_et = nets.Encoder(
-            size, c.identity_code, c.encoder_widths, c.down, c.tanh_codes, c.encoder_norm
-        )
+        self.G_es, self.G_et = _encoders(c, size)
         self.expression = nn.Linear(c.expression_code, len(c.expressions))
         self.identity = nn.Linear(c.identity_code, identities)
 
