@@ -18,7 +18,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from facegan.methods.eggan import EGGAN, EGGANConfig
+from facegan.methods.eggan import EGGAN
+from facegan.methods.eggan_config import EGGANConfig
 
 CONFIG = {
     "perceptual": "classifier", "pretrain_epochs": 1, "encoder_widths": (32, 64, 128, 256),

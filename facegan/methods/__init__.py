@@ -1,10 +1,12 @@
 """Every method and every judge that is trained: its config dataclass and its LightningModule."""
 
-from facegan.methods.eggan import EGGAN, EGGANConfig
+from facegan.methods.eggan import EGGAN
+from facegan.methods.eggan_config import EGGANConfig
 from facegan.methods.judge_au import JudgeAU, JudgeAUConfig
 from facegan.methods.judge_expression import JudgeExpression, JudgeExpressionConfig
 from facegan.methods.judge_identity import JudgeIdentity, JudgeIdentityConfig
-from facegan.methods.tergan import TERGAN, TERGANConfig
+from facegan.methods.tergan import TERGAN
+from facegan.methods.tergan_config import TERGANConfig
 
 METHODS = {
     "eggan": (EGGANConfig, EGGAN),

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from steps import moved, recorded, run, weights
 
 from facegan.config import UserError
-from facegan.methods.eggan import EGGAN, EGGANConfig
+from facegan.methods.eggan import EGGAN
+from facegan.methods.eggan_config import EGGANConfig
 
 SMALL = {
     "perceptual": "classifier", "latent": 16, "encoder_widths": (8, 8, 16), "generator_widths": (16, 16, 16, 8),

@@ -6,7 +6,8 @@ from steps import moved, recorded, run, weights
 
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
-from facegan.methods.tergan import TERGAN, TERGANConfig
+from facegan.methods.tergan import TERGAN
+from facegan.methods.tergan_config import TERGANConfig
 
 SMALL = {
     "encoder_widths": (8, 8, 16, 16, 16), "critic_widths": (4, 8, 8, 8), "critic_shared": 32, "epochs": 1,

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from facegan.methods.tergan import TERGAN, TERGANConfig
+from facegan.methods.tergan import TERGAN
+from facegan.methods.tergan_config import TERGANConfig
 from facegan.nets.tergan import CodeDiscriminator, Decoder, Discriminator, Encoder, halvings, reverse_gradient
 
 WIDTHS = (64, 128, 256, 512, 1024)
