@@ -146,12 +146,18 @@ class TERGAN(AdversarialModule):
             )
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Stage 1 trains the encoders as classifiers, stage 2 everything (3.1.4)."""
+        """Stage 1 trains the encoders as classifiers, stage 2 everything (3.1.4); on wish the decoder in between."""
         rows = len(batch["source_image"])
         self.begin_batch(rows)
         stage1 = self.config.pretrain_epochs * self.trainer.num_training_batches
+        stage2 = stage1 + self.config.decoder_epochs * self.trainer.num_training_batches
         self._decay_rates()
-        losses = (self.pretraining_step if self.batches_seen < stage1 else self.adversarial_step)(batch)
+        if self.batches_seen < stage1:
+            losses = self.pretraining_step(batch)
+        elif self.batches_seen < stage2:
+            losses = self.decoder_step(batch)
+        else:
+            losses = self.adversarial_step(batch)
         self.batches_seen += 1
         if self.batches_seen == stage1 and self.config.attach:
             self.attach()
@@ -180,13 +186,42 @@ class TERGAN(AdversarialModule):
             own.load_state_dict(pretrained.state_dict())
         self.generator_ema.module.load_state_dict(self.generator.state_dict())
 
+    def decoder_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The decoder learns to draw what the resting encoders say, from eq. 6 to 9.
+
+        Not in the paper. While the decoder draws nothing, eq. 4 and 5 ask codes of real pictures to be like that of
+        a grey one, and what stage 1 has taught the encoders is lost.
+        """
+        c, G = self.config, self.generator
+        optimizer = self.optimizers()[0]  # type: ignore[index]
+        x_s, x_t = batch["source_image"], batch["target_image"]
+        with torch.no_grad():
+            code = torch.cat([G.G_es(x_s), G.G_et(x_t)], 1)
+        with self.toggled_optimizer(optimizer):
+            g = self._reconstruction(G.G_de(code), batch)
+            weights = (c.w_if, c.w_ef, c.w_irec, c.w_erec)
+            total = sum(w * loss for w, loss in zip(weights, g.values(), strict=True))
+            self.take_step(optimizer, total)  # type: ignore[arg-type]
+        if c.ema_half_life > 0:
+            self.generator_ema.update_parameters(G)
+        return g
+
+    def _reconstruction(self, x_bar: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        c, x_s, x_t = self.config, batch["source_image"], batch["target_image"]
+        same = batch["source_identity"] == batch["target_identity"]
+        return {
+            "g_if": self._feature_distance(self.pretrained.G_et, x_bar, x_t),  # eq. 9
+            "g_ef": self._feature_distance(self.pretrained.G_es, x_bar, x_s),  # eq. 8
+            "g_irec": _l1(x_bar, x_t, ~same if c.irec_on == "cross_identity" else None),  # eq. 6
+            "g_erec": _l1(x_bar, x_s, same if c.erec_on == "same_identity" else None),  # eq. 7
+        }
+
     def adversarial_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """One update of D (eq. 1), and one of everything else (eq. 10)."""
         c, G = self.config, self.generator
         opt_g, opt_d = self.optimizers()[:2]  # type: ignore[index]
         x_s, x_t = batch["source_image"], batch["target_image"]
         y_e, y_i = self.classes[batch["source_expression"]], batch["target_identity"]
-        same = batch["source_identity"] == y_i
 
         # step a: synthesise
         f_e, f_i = G.G_es(x_s), G.G_et(x_t)
@@ -205,10 +240,7 @@ class TERGAN(AdversarialModule):
             d_et, d_et_accuracy = self._consistency(self.D_et, f_i, G.G_et(seen))  # eq. 5
             d_e, d_i = self.D(x_bar)
             g = {
-                "g_if": self._feature_distance(self.pretrained.G_et, x_bar, x_t),  # eq. 9
-                "g_ef": self._feature_distance(self.pretrained.G_es, x_bar, x_s),  # eq. 8
-                "g_irec": _l1(x_bar, x_t, ~same if c.irec_on == "cross_identity" else None),  # eq. 6
-                "g_erec": _l1(x_bar, x_s, same if c.erec_on == "same_identity" else None),  # eq. 7
+                **self._reconstruction(x_bar, batch),
                 "d_et": d_et,
                 "d_es": d_es,
                 "g_adv": self._as_real(d_e, y_e)
@@ -271,10 +303,11 @@ class TERGAN(AdversarialModule):
         return torch.stack([w * d for w, d in zip(self.config.layer_weights, distances, strict=True)]).sum()
 
     def _progress(self) -> tuple[float, float]:
-        """Share of each stage's batches that is done."""
+        """Share of stage 1's and of stage 2's batches that is done; 0 or less before a stage."""
         c = self.config
         epoch = self.batches_seen / self.trainer.num_training_batches
-        return epoch / max(1, c.pretrain_epochs), (epoch - c.pretrain_epochs) / max(1, c.epochs)
+        before = c.pretrain_epochs + c.decoder_epochs
+        return epoch / max(1, c.pretrain_epochs), (epoch - before) / max(1, c.epochs)
 
     def _decay_rates(self) -> None:
         first, second = self._progress()

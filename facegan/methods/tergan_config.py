@@ -20,6 +20,9 @@ class TERGANConfig:
     attach: bool = (
         True  # stage 1 ends with the encoders attached to the whole (3.1.4); false to fine-tune init_from
     )
+    decoder_epochs: int = (
+        0  # between them: the decoder alone, against codes that collapse (as in AIP-GAN, 3.2)
+    )
     epochs: int = 100  # stage 2: everything (T19)
     decay_from: float = (
         1.0  # share of a stage after which its rate falls linearly to 0; the paper has no schedule
@@ -77,8 +80,8 @@ class TERGANConfig:
             check("method.clip_gradient", self.clip_gradient, above=0)
         check_ranges(
             "method", self, **{key: (0, None) for key in vars(self) if key.startswith("w_")},
-            epochs=(0, None), pretrain_epochs=(0, None), decay_from=(0, 1), betas=(0, 0.99999),
-            ema_half_life=(0, None), layer_weights=(0, None), expression_code=(1, None), identity_code=(1, None),
+            epochs=(0, None), pretrain_epochs=(0, None), decoder_epochs=(0, None), decay_from=(0, 1),
+            betas=(0, 0.99999), ema_half_life=(0, None), layer_weights=(0, None), expression_code=(1, None), identity_code=(1, None),
             encoder_widths=(1, None), critic_widths=(1, None), critic_shared=(4, None),
         )  # fmt: skip
         if self.total_epochs < 1:
@@ -92,5 +95,5 @@ class TERGANConfig:
 
     @property
     def total_epochs(self) -> int:
-        """Epochs of both stages."""
-        return self.pretrain_epochs + self.epochs
+        """Epochs of all stages."""
+        return self.pretrain_epochs + self.decoder_epochs + self.epochs

@@ -80,6 +80,15 @@ def test_without_attaching_stage_one_leaves_the_generator_as_it_was():
     assert moved(before, module) == {"pretrained"}
 
 
+def test_the_decoder_can_learn_alone_before_stage_two():
+    module = build(small(decoder_epochs=1, epochs=0, lr=1e-3, ema_half_life=0))
+    before = weights(module)
+    seen = {name: recorded(module, name) for name in ("g_if", "g_ef", "g_irec", "g_erec")}
+    run(module, batch(), epochs=1, batches=30)
+    assert moved(before, module, 2) == {"generator.G_de"}
+    assert sum(values[-1] for values in seen.values()) < 0.8 * sum(values[0] for values in seen.values())
+
+
 def test_stage_two_trains_everything_but_the_feature_networks():
     module = build(small())
     before = weights(module)
