@@ -1,5 +1,7 @@
 """Every method and every judge that is trained: its config dataclass and its LightningModule."""
 
+from facegan.methods.aipgan import AIPGAN
+from facegan.methods.aipgan_config import AIPGANConfig
 from facegan.methods.eggan import EGGAN
 from facegan.methods.eggan_config import EGGANConfig
 from facegan.methods.judge_au import JudgeAU, JudgeAUConfig
@@ -10,6 +12,7 @@ from facegan.methods.tergan_config import TERGANConfig
 
 METHODS = {
     "eggan": (EGGANConfig, EGGAN),
+    "aipgan": (AIPGANConfig, AIPGAN),
     "tergan": (TERGANConfig, TERGAN),
     "judge_au": (JudgeAUConfig, JudgeAU),
     "judge_expression": (JudgeExpressionConfig, JudgeExpression),

@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from facegan.methods.aipgan import Generator
+from facegan.methods.aipgan_config import AIPGANConfig
+from facegan.nets import aipgan as nets
+
+
+def millions(*modules: torch.nn.Module) -> float:
+    return round(sum(p.numel() for m in modules for p in m.parameters()) / 1e6, 2)
+
+
+def test_sizes_and_parameters_are_the_paper_s():
+    """Computed from the paper's text (methods.md 3.3), not by this code."""
+    g = Generator(AIPGANConfig(), 96)
+    assert nets.level_sizes(96, 7, 5) == [96, 48, 24, 12, 6, 3, 3, 3]
+    assert millions(g.G_es) == 5.50 and millions(g.G_et) == 5.58
+    assert millions(g.G_de) == 12.10
+    assert millions(g.landmarks) == 4.74 and millions(g.identity_map) == 14.21
+
+
+def test_the_ceb_blocks_fuse_the_levels_of_their_size():
+    """Blocks 1, 3, 5, 6 read levels 7, 5, 3, 2 (4.2, A2)."""
+    decoder, seen = nets.Decoder(96, 80, AIPGANConfig().widths, 5, 16, "cbp"), {}
+    for k, module in decoder.ceb.items():
+        module.register_forward_hook(
+            lambda m, inputs, out, k=k: seen.update({int(k): tuple(i.shape[1:] for i in inputs)})
+        )
+    shapes = list(zip(AIPGANConfig().widths, nets.level_sizes(96, 7, 5)[1:], strict=True))
+    maps = [torch.zeros(1, c, s, s) for c, s in shapes]
+    assert decoder(torch.zeros(1, 80), maps, maps).shape == (1, 3, 96, 96)
+    levels = {1: 7, 3: 5, 5: 3, 6: 2}
+    assert seen.keys() == levels.keys()
+    for k, level in levels.items():
+        channels, side = shapes[level - 1]
+        assert seen[k][1] == (channels, side, side) and seen[k][0][1:] == (side, side)
+
+
+@pytest.mark.parametrize("size", [33, 48, 64, 75])
+def test_any_size_comes_out_as_it_went_in(size):
+    c = AIPGANConfig(widths=(4, 4, 4, 8, 8, 8, 8), bilinear=8, head=8)
+    g, x = Generator(c, size), torch.rand(2, 3, size, size)
+    assert g(x, x).shape == x.shape
+    e = g.G_es(x)
+    assert len(e.logits) == len(e.attention) == len(e.maps) == 7
+    assert g.landmarks(e.code).shape == (2, 1, size, size)
+
+
+def test_too_small_a_picture_is_refused():
+    with pytest.raises(ValueError, match="image_size=32"):
+        nets.level_sizes(32, 7, 5)
+
+
+def test_the_result_depends_on_both_pictures_through_codes_and_maps():
+    torch.manual_seed(0)
+    c = AIPGANConfig(widths=(4, 4, 4, 8, 8, 8, 8), bilinear=16, head=8)
+    g, x, y = Generator(c, 64), torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64)
+    e, (h, maps), other = g.G_es(x), g.G_et(y), g.G_es(y)
+    result = g.decode(e, h, maps)
+    assert not torch.allclose(result, g.decode(nets.ExpressionFeatures(e.code, other.maps, [], []), h, maps))
+    assert not torch.allclose(result, g.decode(nets.ExpressionFeatures(other.code, e.maps, [], []), h, maps))
+    assert not torch.allclose(result, g.decode(e, h, g.G_et(x)[1]))
+
+
+@pytest.mark.parametrize("ceb", ["cbp", "mcb3", "concat"])
+def test_each_kind_of_ceb_trains(ceb):
+    c = AIPGANConfig(widths=(4, 4, 4, 8, 8, 8, 8), bilinear=16, head=8, ceb=ceb)
+    g, x = Generator(c, 64), torch.rand(2, 3, 64, 64)
+    g(x, x.flip(0)).square().mean().backward()
+    for name, p in g.named_parameters():
+        if not name.startswith(("landmarks", "identity_map")):
+            assert p.grad is not None and torch.isfinite(p.grad).all(), name
