@@ -177,6 +177,7 @@ def _parser() -> argparse.ArgumentParser:
         "--target", required=True, nargs="+", help="picture with the person; several make a grid"
     )
     sub.add_argument("--paste", action="store_true", help="put the face back into the target's whole picture")
+    sub.add_argument("--attention", metavar="PNG", help="draw where AIP-GAN looks in the sources")
     sub.add_argument("--checkpoint", default="last", help="last, best or a file")
     sub.add_argument("--out", required=True, help=".png or .jpg")
 
@@ -402,7 +403,7 @@ def _crossval(args: argparse.Namespace) -> None:
 def _transfer(args: argparse.Namespace) -> None:
     from facegan.transferring import transfer_files
 
-    options = {"paste_back": args.paste, "checkpoint": args.checkpoint}
+    options = {"paste_back": args.paste, "attention": args.attention, "checkpoint": args.checkpoint}
     print(transfer_files(args.run, args.source, args.target, args.out, **options))
 
 

@@ -1,6 +1,7 @@
 """Use a trained run on pictures, without a Trainer: ``facegan.editing.load(run).edit(images, au)``.
 
-``FaceEditor`` does what the run's method can: EGGAN edits, TER-GAN transfers and recognises (``transferring.py``).
+``FaceEditor`` does what the run's method can: EGGAN edits, TER-GAN and AIP-GAN transfer and recognise
+(``transferring.py``).
 """
 
 from collections.abc import Sequence
@@ -61,6 +62,17 @@ class FaceEditor:
     def transfer(self, source: Tensor, target: Tensor) -> Tensor:
         """The faces of ``target`` with the expressions of ``source``, both crops (B, 3, S, S) in [-1, 1]."""
         return self.module.transfer(source.to(self.device), target.to(self.device)).float().cpu()
+
+    @torch.inference_mode()
+    def attention(self, images: Tensor) -> list[Tensor]:
+        """Where the expression encoder looks in crops (B, 3, S, S): of each level (B, s, s) in 0..1.
+
+        Raises:
+            UserError: the method has no attention.
+        """
+        if not hasattr(self.module, "attention"):
+            raise UserError(f"{self.module.config.name} has no attention to show; aipgan has")
+        return [level[:, 0].float().cpu() for level in self.module.attention(images.to(self.device))]
 
     @torch.inference_mode()
     def recognise(self, images: Tensor) -> Tensor:

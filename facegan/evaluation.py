@@ -1,7 +1,7 @@
 """A run through a protocol: loads the run, its data and the judges, and calls the protocol that fits.
 
 Of a method that edits: where people are held out that is EGGAN's (4.2); where the test pictures are later frames of
-people trained on, it is that of held-out frames. Of a method that transfers, TER-GAN's (4.2).
+people trained on, it is that of held-out frames. Of a method that transfers, TER-GAN's (4.2) or AIP-GAN's (4.4).
 """
 
 import hashlib
@@ -13,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from facegan.config import UserError
 from facegan.editing import load_module
 from facegan.experiment import ExperimentConfig, build_data, judge_weights, load_config
 from facegan.judges import ExpressionJudge, Judges
 from facegan.methods import METHODS
-from facegan.protocols import eggan, frames, transfer
+from facegan.protocols import aipgan, eggan, frames, transfer
 from facegan.protocols.common import Protocol
 from facegan.runs import Run
 
@@ -54,6 +55,16 @@ def evaluate_run(
     data = build_data(config)
     data.prepare_data()
     data.setup()
+    tested, trained_on = data, None
+    if config.test_data is not None:
+        tested, trained_on = build_data(config, "test_data"), config.data.name
+        tested.prepare_data()
+        tested.setup()
+        if tested.picture_size != data.picture_size:
+            raise UserError(
+                f"test_data.image_size: the run's pictures have {data.picture_size} pixels, those of the test "
+                f"{tested.picture_size}"
+            )
 
     def edit(images: Tensor, au: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -61,7 +72,7 @@ def evaluate_run(
 
     command = _command(run, checkpoint, overrides, targets)
     out = _folder(run, command)
-    judges = Judges(device, au_path=judge_weights(config))
+    own_judge = judge_weights(config)
     protocol = Protocol(targets=config.targets, progress=config.trainer.progress)
     said: dict[str, Any] = {
         "method": _title(config),
@@ -69,21 +80,32 @@ def evaluate_run(
         "log": run.metrics,
         "protocol": protocol,
     }
-    if transfers:
+    if config.method.name == "aipgan":
+        judge = ExpressionJudge(own_judge, device)
+        aipgan.evaluate(
+            module, tested, judge, Judges(device), out, trained=data.train, trained_on=trained_on, **said
+        )
+        written = {
+            "grid": "grid.png", "attention": "attention.png", "heads": "heads.png", "table 1": "table1.md",
+            "table": "table.md",
+        }  # fmt: skip
+    elif transfers:
 
         def move(source: Tensor, target: Tensor) -> Tensor:
             with torch.inference_mode():
                 return module.transfer(source.to(device), target.to(device)).float()
 
-        transfer.evaluate(move, data, ExpressionJudge(device=device), judges, out, **said)
+        transfer.evaluate(move, tested, ExpressionJudge(own_judge, device), Judges(device), out, **said)
         written = {"grid": "grid.png", "table": "table.md"}
-        return {key: out / name for key, name in (written | _ALWAYS).items()}
-    by_frames = frames.later_frames(data)
-    evaluate = frames.evaluate if by_frames else eggan.evaluate
-    evaluate(edit, data, judges, out, **said)
-    tables = {"table": "table.md"} if by_frames else {"AU table": "table1.md", "identity table": "table2.md"}
-    written = {"grid": "grid.png", "interpolation": "interpolation.png", **tables}
-    return {key: out / name for key, name in (written | _ALWAYS).items()}
+    else:
+        by_frames = frames.later_frames(tested)
+        evaluate = frames.evaluate if by_frames else eggan.evaluate
+        evaluate(edit, tested, Judges(device, au_path=own_judge), out, **said)
+        tables = (
+            {"table": "table.md"} if by_frames else {"AU table": "table1.md", "identity table": "table2.md"}
+        )
+        written = {"grid": "grid.png", "interpolation": "interpolation.png", **tables}
+    return {key: out / name for key, name in (written | _ALWAYS).items() if (out / name).exists()}
 
 
 _ALWAYS = {"curves": "curves.png", "all figures": "evaluation.json"}

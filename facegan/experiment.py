@@ -40,10 +40,11 @@ class ExperimentConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     log: LogConfig = field(default_factory=LogConfig)
     init_from: str | None = None  # a checkpoint to start the weights from
+    test_data: Any = None  # data set of the protocol, where it is another one than that of training
     evaluate_after: bool = False  # end with the paper's protocol
     targets: int = 1392  # target pictures of that protocol, or as many as there are (EGGAN 4.2)
     judge: str | None = (
-        None  # experiment that trains the AU judge, first if need be; None: the one in judges_home()
+        None  # experiment that trains the judge of its protocol, first if need be; None: the one in judges_home()
     )
     judge_options: list[str] = field(default_factory=list)  # overrides of that experiment
 
@@ -68,8 +69,10 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
 
 
 def _merge(name: str, given: Any) -> ExperimentConfig:
+    test_data = _named("test_data", given, DATAMODULES)() if given.get("test_data") is not None else None
     schema = OmegaConf.structured(ExperimentConfig(
-        name=name, method=_named("method", given, METHODS)(), data=_named("data", given, DATAMODULES)()
+        name=name, method=_named("method", given, METHODS)(), data=_named("data", given, DATAMODULES)(),
+        test_data=test_data,
     ))  # fmt: skip
     try:
         merged = OmegaConf.merge(schema, given)
@@ -158,22 +161,23 @@ def _listed(value: Any) -> Any:
     return [_listed(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def build_data(config: ExperimentConfig) -> FaceDataModule:
+def build_data(config: ExperimentConfig, part: str = "data") -> FaceDataModule:
     """The data module, after generating the faces that the experiment asks for and that are not there yet.
 
-    The first rank generates; the others wait for it.
+    The first rank generates; the others wait for it. ``part``: "data" or "test_data".
     """
     for request in config.generate:
         if first_rank():
             ensure_generated(request, progress=config.trainer.progress)
         else:
             wait_until_generated(request)
-    config.data.seed = config.seed
-    return DATAMODULES[config.data.name][1](config.data)
+    chosen = config.data if part == "data" else config.test_data
+    chosen.seed = config.seed
+    return DATAMODULES[chosen.name][1](chosen)
 
 
 def judge_weights(config: ExperimentConfig) -> Path | None:
-    """The weights of the experiment's own AU judge; None where that of ``judges_home()`` is meant."""
+    """The weights of the experiment's own judge, of AUs or of expressions; None: that of ``judges_home()`` is meant."""
     if config.judge is None:
         return None
     weights = load_config(config.judge, config.judge_options).method.weights
@@ -185,11 +189,11 @@ def judge_weights(config: ExperimentConfig) -> Path | None:
 
 
 def train_judge(config: ExperimentConfig) -> None:
-    """Train the experiment's own AU judge unless its weights are there."""
+    """Train the experiment's own judge unless its weights are there."""
     weights = judge_weights(config)
     if weights is None or weights.exists():
         return
-    print(f"training the AU judge first ({config.judge}), once: {weights}")
+    print(f"training the judge first ({config.judge}), once: {weights}")
     options = [*config.judge_options, f"trainer.accelerator={config.trainer.accelerator}"]
     judge = load_config(str(config.judge), options)
     judge.log.wandb = "disabled"

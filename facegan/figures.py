@@ -84,6 +84,30 @@ def grid(
     return np.asarray(sheet)
 
 
+def attention(
+    faces: np.ndarray, levels: Sequence[np.ndarray], rows: Sequence[str] = (), caption: str = ""
+) -> np.ndarray:
+    """Faces (N, S, S, 3) uint8, and beside each its attention on every level, blue where it is low and red where high.
+
+    Args:
+        levels: of each level, attention (N, s, s) in 0..1.
+        rows: labels.
+    """
+    side = faces.shape[1]
+    pictures: list[list[np.ndarray | None]] = []
+    for k, face in enumerate(faces):
+        grey = face.mean(2, keepdims=True)
+        row = [face]
+        for level in levels:
+            high = cv2.resize(level[k].astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)[
+                ..., None
+            ]
+            heat = 255 * np.concatenate([high, np.zeros_like(high), 1 - high], 2)
+            row.append((0.5 * grey + 0.5 * heat).clip(0, 255).astype(np.uint8))
+        pictures.append(list(row))
+    return grid(pictures, ["input", *(f"level {k}" for k in range(1, len(levels) + 1))], rows, caption)
+
+
 def save(path: Path, picture: np.ndarray) -> Path:
     """Write RGB uint8 (H, W, 3) as the file's suffix says; gives the path back."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -149,6 +149,11 @@ class ExpressionJudge(_CNNJudge):
         """(B, 3, S, S) in [-1, 1] -> probabilities (B, len(expressions)), on the CPU."""
         return self._answer(images).softmax(1).cpu()
 
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """The last conv map as vectors (B, F), on the CPU: what expressions are compared by (AIP-GAN 4.4)."""
+        return self.net.features(to_size(images.to(self.device, torch.float32))).flatten(1).cpu()
+
 
 def geometry(landmarks: np.ndarray) -> np.ndarray:
     """Four measures of a face's expression from its landmarks, in units of the distance between the eyes.

@@ -1,4 +1,6 @@
-"""TER-GAN's uses on picture files: transfer an expression, edit by another picture of the person, recognise."""
+"""TER-GAN's and AIP-GAN's uses on picture files: transfer an expression, edit by another picture of the person,
+recognise.
+"""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -22,6 +24,7 @@ def transfer_files(
     out: str,
     *,
     paste_back: bool = False,
+    attention: str | None = None,
     checkpoint: str = "last",
 ) -> str:
     """Give the target's face the source's expression; gives a few lines on what was done.
@@ -34,9 +37,10 @@ def transfer_files(
         sources, targets: picture files; of one person, this is editing (TER-GAN 4.3).
         out: a .png or .jpg file.
         paste_back: of one pair, write the target's whole picture instead of the crop.
+        attention: a picture file for where AIP-GAN looks in the sources, on each of its levels.
 
     Raises:
-        UserError: no picture of one side has a face.
+        UserError: no picture of one side has a face; attention is asked of a method that has none.
     """
     path = Path(out)
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
@@ -44,16 +48,18 @@ def transfer_files(
     editor = load(run, checkpoint, can="transfer")
     if len(sources) == len(targets) == 1:
         source, target = editor.cut(sources[0]), editor.cut(targets[0])
+        seen = _attention(editor, source.image[None], attention)
         result = editor.transfer(source.image[None], target.image[None])[0]
         picture = target.paste(result) if paste_back else to_uint8(result[None])[0]
         figures.save(path, picture)
-        return f"{path}: 1 picture of {picture.shape[1]}x{picture.shape[0]}"
+        return f"{path}: 1 picture of {picture.shape[1]}x{picture.shape[0]}{seen}"
     if paste_back:
         raise UserError("--paste goes with one source and one target")
     left_out: list[str] = []
     x_s, x_t = (_faces(editor, files, left_out) for files in (sources, targets))
     if not len(x_s) or not len(x_t):
         raise UserError(f"nothing to transfer: {'; '.join(left_out)}")
+    seen = _attention(editor, x_s, attention)
     judge, rows, notes = DlibJudge(), [[None, *to_uint8(x_s)]], [[""] * (len(x_s) + 1)]
     for target in x_t:
         results = editor.transfer(x_s, target.expand_as(x_s))
@@ -63,10 +69,19 @@ def transfer_files(
     figures.save(path, figures.grid(rows, notes=notes))
     same = sum(note.startswith("same") for row in notes for note in row)
     return "\n".join([
-        f"{path}: {len(x_s)} expressions (columns) on {len(x_t)} people (rows)",
+        f"{path}: {len(x_s)} expressions (columns) on {len(x_t)} people (rows){seen}",
         f"{judge.description}: {same} of {len(x_s) * len(x_t)} within {SAME_PERSON} of the person of their row",
         *(f"left out: {reason}" for reason in left_out),
     ])  # fmt: skip
+
+
+def _attention(editor: FaceEditor, images: Tensor, out: str | None) -> str:
+    """Draw the attention, where that is asked; the line that says so."""
+    if out is None:
+        return ""
+    levels = [level.numpy() for level in editor.attention(images)]
+    figures.save(Path(out), figures.attention(to_uint8(images), levels))
+    return f"\n{out}: attention of {len(levels)} levels (columns) on the sources (rows)"
 
 
 def _faces(editor: FaceEditor, files: Sequence[str], left_out: list[str]) -> Tensor:

@@ -87,3 +87,13 @@ def test_generated_faces_say_so():
     assert figures.provenance("ict") == "generated faces (ict head)"
     assert figures.provenance("ict + photographs") == "generated faces (ict head) and photographs"
     assert figures.provenance(None) == ""
+
+
+def test_attention_is_red_where_it_is_high():
+    high = np.zeros((1, 2, 2))
+    high[..., 1] = 1
+    picture = figures.attention(np.full((1, 32, 32, 3), 128, np.uint8), [high], ["face"])
+    red, blue = picture[..., 0].astype(int), picture[..., 2].astype(int)
+    rows, columns = np.nonzero(red > blue + 100)
+    others = np.nonzero(blue > red + 100)
+    assert len(rows) and len(others[0]) and columns.min() > others[1].max() - 8

@@ -43,6 +43,7 @@ class HeadModel:
         visibility: (N, 9) float32, spherical harmonics of the unoccluded sky (see ``occlusion``).
         eye_centres: (2, 3) float32 and ``eye_radius``: spheres of the right and the left eye.
         lid_vertices: (2, L) int32, vertices that must stay outside the eyeball.
+        texels: side of the painted skin in pictures up to some 300 pixels.
     """
 
     name: str
@@ -59,6 +60,7 @@ class HeadModel:
     eye_centres: np.ndarray
     eye_radius: float
     lid_vertices: np.ndarray
+    texels: int
 
     @property
     def chart_landmarks(self) -> np.ndarray:

@@ -109,6 +109,7 @@ def ict_head() -> HeadModel:
         eye_centres=np.array(centres, np.float32),
         eye_radius=float(radius[0]),
         lid_vertices=np.stack([lid[:length] for lid in lids]).astype(np.int32),
+        texels=256,
     )
 
 

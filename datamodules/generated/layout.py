@@ -24,12 +24,12 @@ from facegan.config import UserError
 class LayoutOptions:
     """What every layout lets one choose; stored in ``GENERATED.json``.
 
-    ``seed``: of everything that is not the person; ``texture``: side of the painted skin in pixels.
+    ``seed``: of everything that is not the person; ``texture``: side of the painted skin, None: as the head has it.
     """
 
     head: str = "procedural"
     seed: int = 0
-    texture: int = 256
+    texture: int | None = None
 
     def body(self, seed: int, *traits: str) -> Body:
         """The person with that seed, ready to be rendered; ``traits`` as of ``Person.draw``."""

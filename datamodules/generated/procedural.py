@@ -387,4 +387,5 @@ def procedural_head() -> HeadModel:
         eye_centres=EYE_CENTRES,
         eye_radius=EYE_RADIUS,
         lid_vertices=np.stack([lid[:length] for lid in lids]).astype(np.int32),
+        texels=192,
     )

@@ -4,6 +4,8 @@ from facegan.methods.aipgan import AIPGAN
 from facegan.methods.aipgan_config import AIPGANConfig
 from facegan.methods.eggan import EGGAN
 from facegan.methods.eggan_config import EGGANConfig
+from facegan.methods.icface import ICface
+from facegan.methods.icface_config import ICfaceConfig
 from facegan.methods.judge_au import JudgeAU, JudgeAUConfig
 from facegan.methods.judge_expression import JudgeExpression, JudgeExpressionConfig
 from facegan.methods.judge_identity import JudgeIdentity, JudgeIdentityConfig
@@ -13,6 +15,7 @@ from facegan.methods.tergan_config import TERGANConfig
 METHODS = {
     "eggan": (EGGANConfig, EGGAN),
     "aipgan": (AIPGANConfig, AIPGAN),
+    "icface": (ICfaceConfig, ICface),
     "tergan": (TERGANConfig, TERGAN),
     "judge_au": (JudgeAUConfig, JudgeAU),
     "judge_expression": (JudgeExpressionConfig, JudgeExpression),

@@ -100,8 +100,10 @@ class AIPGAN(AdversarialModule):
 
     @classmethod
     def for_use(cls, parameters: dict[str, Any]) -> "AIPGAN":
-        """The module of a checkpoint's hyper-parameters, without the recognisers, whose files need not be here."""
-        return cls(**{**parameters, "config": parameters["config"] | {"w_if": 0, "w_ef": 0}})
+        """A checkpoint's module, without published recognisers, whose files may be elsewhere."""
+        config = parameters["config"]
+        without = {} if config["recogniser"] == "trained" else {"w_if": 0, "w_ef": 0}
+        return cls(**{**parameters, "config": config | without})
 
     @property
     def _user(self) -> Generator:

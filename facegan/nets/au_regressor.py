@@ -69,6 +69,10 @@ class AURegressor(nn.Module):
         both = torch.cat([images, images.flip(-1)])
         return self.head(self.trunk(both)).view(2, len(images), -1).mean(0)
 
+    def features(self, images: Tensor) -> Tensor:
+        """The last conv map (B, C, 8, 8)."""
+        return self.trunk(images)
+
 
 def to_size(images: Tensor, size: int = SIZE) -> Tensor:
     """Pictures (B, 3, S, S) at the network's size, bilinear with antialiasing."""

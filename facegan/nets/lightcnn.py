@@ -79,11 +79,15 @@ class LightCNN29v2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 1, 128, 128) in [0, 1] -> features (B, 256)."""
+        return self.both(x)[1]
+
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The last pooled map (B, 128, 8, 8) and the features (B, 256): what ICface's L_I compares (its eq. 3)."""
         x = _pool(self.conv1(x))
         x = _pool(self.group1(self.block1(x)))
         x = _pool(self.group2(self.block2(x)))
         x = _pool(self.group4(self.block4(self.group3(self.block3(x)))))
-        return self.fc(x.flatten(1))
+        return x, self.fc(x.flatten(1))
 
 
 def to_grey(images: Tensor) -> Tensor:
@@ -95,6 +99,17 @@ def to_grey(images: Tensor) -> Tensor:
     return grey.clamp(0, 1)
 
 
+def check_published(path: str | Path) -> None:
+    """Raise UserError unless there is a file of LightCNN's weights."""
+    if not Path(path).is_file():
+        raise UserError(
+            f"LightCNN-29v2: looked for {path}, which is not there. Its authors link "
+            f"LightCNN_29Layers_V2_checkpoint.pth.tar from github.com/AlfredXiangWu/LightCNN; put it in this "
+            f"place, or train one on the data at hand: facegan train judge_identity for a judge, "
+            f"method.recogniser=trained for a loss"
+        )
+
+
 def load_published(path: Path) -> LightCNN29v2:
     """The network with the weights published by its authors (github.com/AlfredXiangWu/LightCNN).
 
@@ -104,12 +119,7 @@ def load_published(path: Path) -> LightCNN29v2:
     Raises:
         UserError: the file is not there, or holds something else.
     """
-    if not path.is_file():
-        raise UserError(
-            f"LightCNN-29v2: looked for {path}, which is not there. Its authors link "
-            f"LightCNN_29Layers_V2_checkpoint.pth.tar from github.com/AlfredXiangWu/LightCNN; put it in this "
-            f"place, or train one on the data at hand: facegan train judge_identity"
-        )
+    check_published(path)
     saved = torch.load(path, map_location="cpu", weights_only=True)
     state = saved.get("state_dict", saved) if isinstance(saved, dict) else {}
     state = {key.removeprefix("module."): value for key, value in state.items()}

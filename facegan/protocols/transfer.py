@@ -5,7 +5,8 @@ Sources and targets are drawn among the test people, always two of them; ``pairs
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from rich.progress import track
 from torch import Tensor
+from torch.nn import functional as F
 
 from facegan import figures, report
 from facegan.config import UserError
@@ -24,6 +26,19 @@ from facegan.report import COPY_SOURCE, COPY_TARGET
 
 Transfer = Callable[[Tensor, Tensor], Tensor]
 """Sources and targets (B, 3, S, S) in [-1, 1] -> the targets with the sources' expressions."""
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """A cosine similarity that a paper reports, between the result and one of its two pictures.
+
+    ``features``: pictures (B, 3, S, S) -> (B, F); ``to``: "source" or "target"; ``network``: whose features.
+    """
+
+    features: Callable[[Tensor], Tensor]
+    to: str
+    network: str
+    threshold: float | None = None
 
 
 def choose_pairs(test: Any, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -56,8 +71,11 @@ def evaluate(
     command: str = "",
     log: Path | None = None,
     protocol: Protocol | None = None,
+    likenesses: Mapping[str, Likeness] | None = None,
 ) -> dict[str, Any]:
     """Judge transfers between test people, beside copying either picture.
+
+    Where no picture has a label, what the judge says of the source is what it should say of the result.
 
     Args:
         transfer: the method.
@@ -68,10 +86,12 @@ def evaluate(
         method: name of its row.
         command: what was typed, for the table.
         log: the run's CSV log, for ``curves.png``.
+        likenesses: similarities to report beside, by name.
 
     Returns:
         What ``evaluation.json`` holds: ``expression`` (share 0..1 recognised as the source's, by row), ``identity``
-        (``real`` and ``Acceptance`` of the target's person, by judge and row), names of data and judges.
+        (``real`` and ``Acceptance`` of the target's person, by judge and row), ``likeness`` (``network``, ``to``,
+        and of each row its ``mean`` cosine and the ``share`` at the threshold or above), names of data and judges.
 
     Raises:
         UserError: there are not two test people, or the judge knows none of their expressions.
@@ -80,8 +100,10 @@ def evaluate(
     out_dir.mkdir(parents=True, exist_ok=True)
     sources, targets = choose_pairs(data.test, protocol.targets, protocol.seed)
     known = np.array([judge.expressions.index(e) if e in judge.expressions else -1 for e in EXPRESSIONS])
+    labelled = bool((np.asarray(data.test.expression) >= 0).any())
     wanted = known[np.asarray(data.test.expression)[sources]]
-    sources, targets, wanted = (values[wanted >= 0] for values in (sources, targets, wanted))
+    if labelled:
+        sources, targets, wanted = (values[wanted >= 0] for values in (sources, targets, wanted))
     if not len(sources):
         raise UserError(
             f"the expression judge knows {', '.join(judge.expressions)}; no test picture shows one of them"
@@ -96,12 +118,17 @@ def evaluate(
         if "threshold" in values
         for row in rows
     }
+    found: dict[str, dict[str, list[Tensor]]] = {
+        name: {row: [] for row in rows} for name in (likenesses or {})
+    }
     size = protocol.batch_size
     for start in track(range(0, len(sources), size), "Evaluating", disable=not protocol.progress):
         part = slice(start, start + size)
         x_s, x_t = (data.test.batch(index[part])["image"] for index in (sources, targets))
         with torch.no_grad():
             result = transfer(x_s, x_t).cpu()
+        if not labelled:
+            wanted[part] = judge(x_s).argmax(1).numpy()
         persons = {j.name: j(x_t, judges.finder(x_t)) for j in judges.identity}
         for row, images in zip(rows, (x_s, x_t, result), strict=True):
             right[row] += int((judge(images).argmax(1).numpy() == wanted[part]).sum())
@@ -109,6 +136,9 @@ def evaluate(
             for j in judges.identity:
                 if (row, j.name) in accepted:
                     accepted[row, j.name].update(similarity(persons[j.name], j(images, points)))
+            for name, like in (likenesses or {}).items():
+                other = x_s if like.to == "source" else x_t
+                found[name][row].append(F.cosine_similarity(like.features(images), like.features(other)))
     identity: dict[str, Any] = {name: {"real": {"reason": text}} for name, text in judges.missing.items()}
     for name, values in real.items():
         scores = {row: metric.compute() for (row, of), metric in accepted.items() if of == name}
@@ -120,10 +150,12 @@ def evaluate(
         "data": data.describe(),
         "generated": data.generated,
         "pairs": len(sources),
+        "expression_by": "the label" if labelled else "the judge, of the source",
         "test_people": len(np.unique(np.asarray(data.test.identity)[sources])),
         "judges": {"expression": judge.description, "identity": [j.description for j in judges.identity]},
         "expression": {row: count / len(sources) for row, count in right.items()},
         "identity": identity,
+        "likeness": {name: _scores(like, found[name]) for name, like in (likenesses or {}).items()},
     })  # fmt: skip
     (out_dir / "evaluation.json").write_text(json.dumps(result_of_all, indent=2) + "\n")
     (out_dir / "table.md").write_text(report.transfer_table(result_of_all))
@@ -131,6 +163,15 @@ def evaluate(
     if log is not None:
         figures.curves(log, out_dir / "curves.png", figures.provenance(data.generated))
     return result_of_all
+
+
+def _scores(like: Likeness, found: Mapping[str, list[Tensor]]) -> dict[str, Any]:
+    scores: dict[str, Any] = {"network": like.network, "to": like.to, "threshold": like.threshold}
+    for row, parts in found.items():
+        values = torch.cat(parts).float()
+        share = None if like.threshold is None else (values >= like.threshold).float().mean()
+        scores[row] = {"mean": values.mean(), "share": share}
+    return scores
 
 
 def _write_pairs(path: Path, data: Any, sources: np.ndarray, targets: np.ndarray) -> None:
@@ -150,7 +191,7 @@ def _figure(transfer: Transfer, data: Any, path: Path, protocol: Protocol) -> Pa
     sources = [
         int(next(iter([*people[-1][expression[people[-1]] == c], *np.flatnonzero(expression == c)])))
         for c in codes
-    ]
+    ] or [int(person[0]) for person in people[-protocol.rows :]]
     targets = [int(person[0]) for person in people[: protocol.rows]]
     x_s, x_t = test.batch(np.array(sources))["image"], test.batch(np.array(targets))["image"]
     rows: list[list[Any]] = [[None, *to_uint8(x_s)]]
@@ -159,5 +200,5 @@ def _figure(transfer: Transfer, data: Any, path: Path, protocol: Protocol) -> Pa
             result = transfer(x_s, face.expand_as(x_s)).cpu()
         rows.append([to_uint8(face[None])[0], *to_uint8(result)])
     labels = ["source", *(str(test.identities[np.asarray(test.identity)[row]]) for row in targets)]
-    columns = ["target", *(EXPRESSIONS[c] for c in codes)]
+    columns = ["target", *([EXPRESSIONS[c] for c in codes] or [""] * len(sources))]
     return figures.save(path, figures.grid(rows, columns, labels, figures.provenance(data.generated)))

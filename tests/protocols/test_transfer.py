@@ -12,7 +12,7 @@ from facegan import report
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
 from facegan.protocols.common import Protocol
-from facegan.protocols.transfer import choose_pairs, evaluate
+from facegan.protocols.transfer import Likeness, choose_pairs, evaluate
 
 QUICK = Protocol(targets=60, batch_size=16, rows=3, progress=False)
 NAMES = ("anger", "happiness", "surprise")
@@ -130,3 +130,34 @@ def test_pictures_that_the_judge_does_not_know_are_no_sources(tmp_path):
     reader.expressions = ("contempt",)
     with pytest.raises(UserError, match="knows contempt; no test picture"):
         evaluate(perfect, data(), reader, judges(), tmp_path, method="ours", protocol=QUICK)
+
+
+def test_likenesses_are_cosines_with_the_picture_that_they_name(tmp_path):
+    likenesses = {
+        "face": Likeness(lambda x: x[:, 1].flatten(1) + 1, "target", "its own", 0.9),
+        "expression": Likeness(lambda x: x[:, 0].flatten(1) + 1, "source", "its own"),
+    }
+    result = evaluate(
+        perfect, data(), Reader(), judges(), tmp_path, method="ours", protocol=QUICK, likenesses=likenesses
+    )
+    face, expression = result["likeness"]["face"], result["likeness"]["expression"]
+    assert face["ours"]["share"] == face["copy the target"]["share"] == 1
+    assert face["ours"]["mean"] == pytest.approx(1) and face["copy the source"]["share"] < 0.5
+    assert expression["ours"]["mean"] == pytest.approx(1) and expression["ours"]["share"] is None
+    test = Split()
+    sources, targets = choose_pairs(test, 60)
+    a, b = (1 + test.batch(rows)["image"][:, 1].flatten(1) for rows in (sources, targets))
+    by_hand = (a * b).sum(1) / a.norm(dim=1) / b.norm(dim=1)
+    assert face["copy the source"]["mean"] == pytest.approx(by_hand.mean().item(), rel=1e-5)
+
+
+def test_without_labels_the_judge_s_reading_of_the_source_is_what_is_wanted(tmp_path):
+    unlabelled = data()
+    shown = unlabelled.test.expression
+    labelled = Split()
+    unlabelled.test.batch = labelled.batch
+    unlabelled.test.expression = np.full_like(shown, -1)
+    result = evaluate(perfect, unlabelled, Reader(), judges(), tmp_path, method="ours", protocol=QUICK)
+    assert result["expression"]["ours"] == result["expression"]["copy the source"] == 1
+    assert 0.15 < result["expression"]["copy the target"] < 0.55 and result["pairs"] == 60
+    assert result["expression_by"] == "the judge, of the source"

@@ -1,0 +1,92 @@
+"""What ICface can be asked: the paper's values, the released ones where it is silent, and the choices (I1..I16)."""
+
+from dataclasses import dataclass
+
+from facegan.config import UserError, check, check_ranges
+from facegan.nets.lightcnn import check_published
+
+PUBLISHED_FILE = "LightCNN_29Layers_V2_checkpoint.pth.tar"
+
+
+@dataclass
+class ICfaceConfig:
+    """The paper's values; in brackets the section, or the number of the gap that the choice fills."""
+
+    name: str = "icface"
+
+    # schedule
+    recogniser_epochs: int = 0  # before all: LightCNN, where it is trained on the data at hand
+    epochs: int = (
+        100  # of joint training; trainer.max_batches=200000 is what the released rates were made for (I12)
+    )
+    step_at: int = 150_000  # batches after which the rate is a tenth (I12)
+
+    # optimisers: RMSprop, as released (4.2)
+    lr: float = 2e-4
+    alpha: float = 0.99
+    lr_recogniser: float = 1e-3
+    clip_gradient: float | None = None
+    ema_half_life: float = 10_000  # pictures; 0 turns averaging off
+
+    # weights of eq. 5, which the paper does not give (I5)
+    w_fa: float = 10.0  # lambda_1, of eq. 2: a sum over the 20 attributes
+    w_identity: float = 1.0  # lambda_2, of eq. 3: means of two features
+    w_reconstruction: float = 10.0  # lambda_3, of eq. 4: means over the picture
+    w_r1: float = 0.0  # squared gradient of C_1 on real pictures; 0.05 in the released leftovers (I4)
+
+    # choices
+    update: str = "joint"  # joint: both generators at once (eq. 5) | alternating: G_A, then G_N (I8)
+    neutralizer: bool = True  # false: G_A works on the source itself (Table 2's ablation)
+    pseudo_truth: str = (
+        "source"  # G_A in eq. 4's second term sees: source, as written | neutral: the leftovers (I7)
+    )
+    pose_range: float = 0.70  # radians that become 0 and 1, from -range to range (I9)
+    recogniser: str = "published"  # LightCNN of eq. 3: published | trained, on the data at hand
+    identity_weights: str = PUBLISHED_FILE  # of the published one
+    recogniser_width: float = 0.25  # of a trained one: fraction of LightCNN's channels
+
+    # networks
+    generator_width: int = 128  # ngf (I1)
+    generator_blocks: int = 6  # (I1)
+    generator_norm: str = "batch"  # batch | instance, for fewer than 8 pictures a device (I2)
+    dropout: float = 0.5  # in the residual blocks (4.2)
+    critic: str = "patch"  # patch: the text's | released (I3)
+    critic_width: int = 64  # (I3)
+
+    def __post_init__(self) -> None:
+        check("method.update", self.update, ("joint", "alternating"))
+        check("method.pseudo_truth", self.pseudo_truth, ("source", "neutral"))
+        check("method.recogniser", self.recogniser, ("published", "trained"))
+        check("method.generator_norm", self.generator_norm, ("batch", "instance"))
+        check("method.critic", self.critic, ("patch", "released"))
+        check("method.lr", self.lr, above=0)
+        check("method.lr_recogniser", self.lr_recogniser, above=0)
+        check("method.pose_range", self.pose_range, above=0)
+        if self.clip_gradient is not None:
+            check("method.clip_gradient", self.clip_gradient, above=0)
+        check_ranges(
+            "method", self, **{key: (0, None) for key in vars(self) if key.startswith("w_")},
+            recogniser_epochs=(0, None), epochs=(0, None), step_at=(0, None), alpha=(0, 0.99999),
+            ema_half_life=(0, None), recogniser_width=(1 / 16, 4), generator_width=(1, None),
+            generator_blocks=(1, None), dropout=(0, 0.99), critic_width=(2, None),
+        )  # fmt: skip
+        if self.total_epochs < 1:
+            raise UserError("method.epochs and method.recogniser_epochs: one of them must be 1 or more")
+        if self.recogniser == "trained" and self.w_identity > 0 and self.recogniser_epochs == 0:
+            raise UserError("method.recogniser=trained: give it some epochs first (method.recogniser_epochs)")
+
+    @property
+    def stages(self) -> dict[str, int]:
+        """Epochs of each stage, in their order."""
+        first = self.recogniser_epochs if self.recogniser == "trained" and self.w_identity > 0 else 0
+        return {"recogniser": first, "joint": self.epochs}
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of both stages."""
+        return sum(self.stages.values())
+
+    def check_files(self) -> None:
+        """Raise UserError where LightCNN's weights are missing."""
+        if self.recogniser == "published" and self.w_identity > 0:
+            check_published(self.identity_weights)

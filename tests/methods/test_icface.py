@@ -1,0 +1,250 @@
+import math
+
+import pytest
+import steps
+import torch
+import torch.nn.functional as F
+from steps import moved, recorded, run, weights
+
+from facegan.config import UserError
+from facegan.methods.icface import ICface
+from facegan.methods.icface_config import ICfaceConfig
+from facegan.nets.lightcnn import LightCNN29v2, to_grey
+
+SMALL = {
+    "generator_width": 8, "generator_blocks": 1, "critic_width": 8, "recogniser": "trained", "recogniser_width": 1 / 16,
+    "recogniser_epochs": 1, "epochs": 1, "dropout": 0.0, "ema_half_life": 0,
+}  # fmt: skip
+WEIGHTS = [key for key in ICfaceConfig.__dataclass_fields__ if key.startswith("w_")]
+OFF = dict.fromkeys(WEIGHTS, 0.0)
+
+
+def small(**changes) -> ICfaceConfig:
+    return ICfaceConfig(**{**SMALL, **changes})
+
+
+def batch(n: int = 4) -> dict[str, torch.Tensor]:
+    """A person is a colour, the yaw a bright column, the first AU a bright row."""
+    g = torch.Generator().manual_seed(0)
+    looks = torch.rand(3, 3, 1, 1, generator=g) - 0.5
+    data: dict[str, torch.Tensor] = {}
+    for side in ("source", "target"):
+        image = looks[torch.arange(n) % 3].expand(-1, -1, 64, 64).clone()
+        pose, au = torch.zeros(n, 3), torch.zeros(n, 17)
+        pose[:, 1] = (torch.rand(n, generator=g) - 0.5) * 1.2
+        au[:, 0] = torch.rand(n, generator=g) * 5
+        for row in range(n):
+            column = int(32 + 40 * pose[row, 1])
+            image[row, :, :, column - 3 : column + 3] = 1
+            image[row, :, int(8 + 8 * au[row, 0]) :][:, :6] = -1
+        data |= {
+            f"{side}_image": image, f"{side}_pose": pose, f"{side}_au": au, f"{side}_identity": torch.arange(n) % 3,
+        }  # fmt: skip
+    return data | {"au": data["source_au"]}
+
+
+def build(config: ICfaceConfig) -> ICface:
+    torch.manual_seed(0)
+    return ICface(config, size=64, identities=3, batch_size=4)
+
+
+def joint(module: ICface) -> ICface:
+    """Past the recogniser's stage."""
+    module.config.recogniser_epochs = 0
+    return module
+
+
+def test_defaults_are_the_released_ones():
+    c = ICfaceConfig()
+    assert (c.generator_width, c.generator_blocks, c.generator_norm, c.dropout) == (128, 6, "batch", 0.5)
+    assert (c.w_fa, c.w_identity, c.w_reconstruction) == (10, 1, 10) and (c.lr, c.alpha) == (2e-4, 0.99)
+    assert c.pose_range == 0.70 and c.neutralizer and c.update == "joint"
+
+
+def test_attributes_are_scaled_to_0_to_1_and_back():
+    module = build(small(w_identity=0))
+    pose, au = torch.tensor([[0.0, 0.7, -0.35], [-0.7, 2.0, 0.0]]), torch.zeros(2, 17)
+    au[0, 3] = 5
+    fa = module.attributes(pose, au)
+    torch.testing.assert_close(fa[:, :3], torch.tensor([[0.5, 1.0, 0.25], [0.0, 1.0, 0.5]]))
+    assert fa[0, 6] == 1 and fa[:, 3:].sum() == 1
+    back = module.from_attributes(fa)
+    torch.testing.assert_close(back[0][0], pose[0])
+    torch.testing.assert_close(back[1], au)
+    neutral = module.neutral_attributes(2)
+    assert (neutral[:, :3] == 0.5).all() and (neutral[:, 3:] == 0).all()
+    assert "pose_range" in module.state_dict()
+
+
+def test_lightcnn_first_then_both_generators_and_d():
+    module, seen = build(small()), []
+    before = weights(module)
+
+    def compare(losses, rows, log=module.log_losses):
+        nonlocal before
+        seen.append(moved(before, module, 2))
+        before = weights(module)
+        log(losses, rows)
+
+    module.log_losses = compare
+    run(module, batch(), epochs=2, batches=2)
+    for changed in seen[:2]:
+        assert {name.split(".")[0] for name in changed} == {"C", "people"}
+    for changed in seen[2:]:
+        assert changed == {"reenactor.G_N", "reenactor.G_A", "D.trunk", "D.realness", "D.attributes"}
+
+
+@pytest.mark.parametrize("update", ["joint", "alternating"])
+@pytest.mark.parametrize("name", ["fa", "reconstruction", "identity"])
+def test_each_loss_alone_lowers_itself_for_both_generators(name, update):
+    config = small(**{**OFF, "w_identity": 1e-9, f"w_{name}": 1.0, "lr": 5e-4, "update": update})
+    module = joint(steps.only(build(config), 0))
+    animated, neutral = recorded(module, name), recorded(module, f"{name}_n")
+    before = weights(module)
+    run(module, batch(), epochs=1, batches=25)
+    assert animated[-1] < 0.95 * animated[0], (animated[0], animated[-1])
+    assert min(neutral[-5:]) < 0.95 * max(neutral[:5]), neutral
+    assert moved(before, module, 2) == {"reenactor.G_N", "reenactor.G_A"}
+
+
+def test_joint_lets_the_animator_teach_the_neutraliser_and_alternating_does_not():
+    """I8: G_A's losses reach G_N through the neutral face in one graph."""
+    for update, reached in (("joint", True), ("alternating", False)):
+        module = joint(steps.only(build(small(**{**OFF, "update": update, "w_reconstruction": 1.0})), 0))
+        module._neutraliser_losses = lambda neutral, source, fa: {"reconstruction_n": neutral.sum() * 0}
+        before = weights(module)
+        run(module, batch(), epochs=1, batches=2)
+        drift = max((p - before[n]).abs().max() for n, p in module.named_parameters() if "G_N" in n)
+        assert (drift > 1e-6) == reached, update
+
+
+def test_d_learns_what_is_real_and_regresses_real_pictures_alone():
+    """Eq. 1, 2; I6."""
+    module = joint(steps.only(build(small(lr=5e-4)), 1))
+    d, fa, before = recorded(module, "d"), recorded(module, "d_fa"), weights(module)
+    run(module, batch(), epochs=1, batches=30)
+    assert d[-1] < 0.7 * d[0] and fa[-1] < 0.7 * fa[0]
+    assert {name.split(".")[0] for name in moved(before, module)} == {"D"}
+
+
+def test_signs_of_the_log_terms():
+    """Sure that a picture is real: costs D nothing on real ones, G nothing; a fool of D, both much."""
+    from facegan.methods.icface import _bce
+
+    sure = torch.full((2, 1, 3, 3), 20.0)
+    assert _bce(sure, 1) < 1e-6 and _bce(sure, 0) > 19 and _bce(-sure, 0) < 1e-6
+    p = torch.tensor([[0.3]])
+    assert _bce(p, 1).item() == pytest.approx(-math.log(torch.sigmoid(p).item()), rel=1e-5)
+
+
+def test_attribute_loss_is_a_sum_over_the_twenty():
+    from facegan.methods.icface import _squares
+
+    a, b = torch.zeros(3, 20), torch.full((3, 20), 0.5)
+    assert _squares(a, b).item() == pytest.approx(20 * 0.25)
+
+
+def test_identity_compares_the_pooled_map_and_the_features():
+    module = build(small())
+    a, b = torch.rand(2, 2, 3, 64, 64) * 2 - 1
+    maps = []
+    module.C.fc.register_forward_hook(lambda m, inputs, out: maps.append((inputs[0], out)))
+    found = module._identity(a, b)
+    (pooled_a, fc_a), (pooled_b, fc_b) = maps
+    by_hand = (pooled_a - pooled_b).abs().mean() + (fc_a - fc_b).abs().mean()
+    assert found.item() == pytest.approx(by_hand.item(), rel=1e-5)
+    assert module._identity(a, a) == 0 and module.C(to_grey(a)).shape == (2, 256)
+
+
+def test_r1_is_the_squared_gradient_of_the_mean_realness():
+    module = build(small(w_r1=1.0))
+    x = batch()["target_image"]
+    eps, base = 1e-2, module._r1(x).item()
+    module.double()
+    x = x.double().requires_grad_()
+    (gradient,) = torch.autograd.grad(module.D(x)[0].mean((1, 2, 3)).sum(), x)
+    assert base == pytest.approx(gradient.square().sum((1, 2, 3)).mean().item(), rel=1e-3)
+    step = eps * gradient / gradient.norm()
+    slope = (module.D(x + step)[0].mean((1, 2, 3)).sum() - module.D(x - step)[0].mean((1, 2, 3)).sum()) / (
+        2 * eps
+    )
+    assert slope.item() == pytest.approx(gradient.norm().item(), rel=1e-2)
+
+
+def test_without_a_neutraliser_the_animator_works_on_the_source():
+    """Table 2's ablation."""
+    module = joint(build(small(neutralizer=False)))
+    before = weights(module)
+    run(module, batch(), epochs=1, batches=2)
+    assert "reenactor.G_N" not in moved(before, module, 2)
+    x = batch()["source_image"]
+    assert torch.equal(module.neutralise(x), x)
+
+
+def test_the_rate_falls_to_a_tenth():
+    module = joint(build(small(step_at=3)))
+    rates = []
+    log = module.log_losses
+    module.log_losses = lambda losses, rows: (
+        rates.append(module.optimizers()[0].param_groups[0]["lr"]) or log(losses, rows)
+    )
+    run(module, batch(), epochs=1, batches=5)
+    assert rates == pytest.approx([2e-4] * 3 + [2e-5] * 2)
+
+
+def test_dropout_draws_by_the_number_of_the_batch():
+    """A run that is resumed draws what the whole run drew."""
+    results = []
+    for noise in (1, 2):
+        module = joint(build(small(dropout=0.5)))
+        seen = recorded(module, "adv")
+        torch.manual_seed(noise)
+        run(module, batch(), epochs=1, batches=3)
+        results.append(seen)
+    assert results[0] == results[1]
+
+
+def test_published_lightcnn_is_frozen_and_not_needed_in_use(tmp_path, monkeypatch):
+    import facegan.nets.lightcnn as lightcnn
+
+    whole = LightCNN29v2.__init__
+    monkeypatch.setattr(LightCNN29v2, "__init__", lambda self, width=1.0: whole(self, 1 / 16))
+    path = tmp_path / "LightCNN_29Layers_V2_checkpoint.pth.tar"
+    torch.save(
+        {"state_dict": {f"module.{k}": v for k, v in lightcnn.LightCNN29v2().state_dict().items()}}, path
+    )
+    config = small(recogniser="published", identity_weights=str(path), recogniser_epochs=0)
+    config.check_files()
+    module = build(config)
+    before = weights(module)
+    run(module, batch(), epochs=1, batches=2)
+    assert "C" not in moved(before, module)
+    path.unlink()
+    used = ICface.for_use(dict(module.hparams))
+    used.load_state_dict({key: module.state_dict()[key] for key in used.state_dict()})
+    module.eval(), used.eval()
+    data = batch()
+    args = (data["source_image"], data["target_pose"], data["target_au"])
+    torch.testing.assert_close(used.reenact(*args), module.reenact(*args))
+    with pytest.raises(UserError, match="LightCNN-29v2: looked for"):
+        config.check_files()
+
+
+def test_learns_to_reenact_a_few_faces():
+    """Overfit: nearer to the driven frame than the source is."""
+    light = {"w_fa": 1.0, "w_identity": 0.0, "lr": 1e-3, "generator_norm": "instance"}
+    module, data = build(small(**light)), batch()
+    run(module, data, epochs=1, batches=150)
+    module.eval()
+    result = module.reenact(data["source_image"], data["target_pose"], data["target_au"])
+    copy = F.l1_loss(data["source_image"], data["target_image"])
+    assert F.l1_loss(result, data["target_image"]) < 0.7 * copy
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("update", "both"), ("critic", "big"), ("pose_range", 0), ("dropout", 1), ("generator_norm", "layer")],
+)
+def test_values_out_of_range_are_named(key, value):
+    with pytest.raises(UserError, match=f"method.{key}"):
+        ICfaceConfig(**{key: value})

@@ -1,0 +1,131 @@
+"""AIP-GAN's protocol on toy people, with a module that knows the truth."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from test_landmark_images import shapes
+from test_transfer import QUICK, Reader, Split, judges, perfect
+
+from datamodules.preparation.identity_maps import landmark_images
+from facegan import report
+from facegan.protocols.aipgan import FACE_VERIFIED, evaluate
+
+
+class Faces(Split):
+    """The toy people in 64 pixels, with landmarks and an identity map: the person's plane alone."""
+
+    def __init__(self, people=5, seed=0):
+        super().__init__(people)
+        self.landmarks = shapes(len(self.identity), seed).astype(np.float32)
+
+    def __len__(self):
+        return len(self.identity)
+
+    def batch(self, rows):
+        small = super().batch(rows)["image"]
+        image = torch.nn.functional.interpolate(small, 64)
+        identity_map = image.clone()
+        identity_map[:, 0] = 0
+        landmarks = self.landmarks[rows]
+        return {
+            "image": image, "identity_map": identity_map, "landmarks": torch.from_numpy(landmarks),
+            "landmark_map": torch.from_numpy(landmark_images(landmarks, 64)),
+        }  # fmt: skip
+
+
+class Knows:
+    """Transfers perfectly; its heads draw what ``maps`` and ``dots`` say."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, maps, dots):
+        self.identity_maps, self.landmark_images = maps, dots
+        self.R_i = SimpleNamespace(embed=lambda x: x[:, 1].flatten(1) + 1)
+        self.R_e = SimpleNamespace(last_maps=lambda x: x[:, :1] + 1)
+
+    def transfer(self, source, target):
+        return perfect(source, target)
+
+    def attention(self, images):
+        return [torch.rand(len(images), 1, side, side) for side in (32, 4)]
+
+
+class Judge(Reader):
+    def features(self, images):
+        return images[:, 0].flatten(1) + 1
+
+
+@pytest.fixture
+def data():
+    return SimpleNamespace(test=Faces(), generated="procedural", describe=lambda: "toy people")
+
+
+def blank(x):
+    dark = x.clone()
+    dark[:, 0] = 0
+    return dark
+
+
+def test_what_is_drawn_and_measured(tmp_path, data):
+    faces, seen = data.test, []
+
+    def dots(x):  # asked for in the order of the pictures that are not neutral, then for the figure
+        rows = range(len(seen), len(seen) + len(x)) if not seen else range(len(x))
+        seen.extend(rows)
+        return torch.from_numpy(landmark_images(faces.landmarks[list(rows)], 64))
+
+    result = evaluate(
+        Knows(blank, dots),
+        data,
+        Judge(),
+        judges(),
+        tmp_path,
+        trained=Faces(30, seed=1),
+        method="ours",
+        protocol=QUICK,
+    )
+    heads = result["heads"]
+    assert heads["pictures"] == 30 and heads["map_mse"] == 0 and heads["copy_mse"] > 0.01
+    assert heads["landmarks"] < 0.3 * heads["mean_shape"]
+    assert result["likeness"]["face"]["threshold"] == FACE_VERIFIED == 0.68
+    assert result["likeness"]["expression_judge"]["ours"]["mean"] == pytest.approx(1)
+    for name in ("attention.png", "heads.png", "grid.png", "table.md"):
+        assert (tmp_path / name).exists()
+    table = (tmp_path / "table1.md").read_text()
+    lines = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("|")}
+    assert "0.907" in lines["AIP-GAN (published)"] and "0.903" in lines["AIP-GAN (published)"]
+    assert "1.000" in lines["ours"] and "copy the source" in lines and "copy the target" in lines
+    assert report.aipgan_table1(result) == table
+
+
+def test_across_data_sets_the_published_columns_are_the_other_ones(tmp_path, data):
+    module = Knows(blank, lambda x: torch.zeros(len(x), 1, 64, 64))
+    module.R_i = module.R_e = None  # published networks that are not here
+    evaluate(
+        module,
+        data,
+        Judge(),
+        judges(),
+        tmp_path,
+        trained=data.test,
+        trained_on="bu4dfe",
+        method="ours",
+        protocol=QUICK,
+    )
+    table = (tmp_path / "table1.md").read_text()
+    assert "Face-Verf" not in table and "judge_expression" in table
+    module.R_i = SimpleNamespace(embed=lambda x: x.flatten(1))
+    evaluate(
+        module,
+        data,
+        Judge(),
+        judges(),
+        tmp_path,
+        trained=data.test,
+        trained_on="bu4dfe",
+        method="ours",
+        protocol=QUICK,
+    )
+    assert "0.856" in (tmp_path / "table1.md").read_text()
