@@ -123,7 +123,7 @@ class SampleGrid(Callback):
     Args:
         run: where to.
         every: epochs between two grids.
-        draw: (module, data module) -> picture: ``edits`` or ``transfers``.
+        draw: (module, data module) -> picture: ``edits``, ``transfers`` or ``reenactments``.
     """
 
     def __init__(self, run: Run, every: int, draw: Callable[[Any, Any], np.ndarray]) -> None:
@@ -163,6 +163,26 @@ def transfers(module: Any, data: Any, people: int = 6) -> np.ndarray:
     rows += [[target, *row] for target, row in zip(to_uint8(x_t), table, strict=True)]
     columns = ["target", *(EXPRESSIONS[code] for code in expressions)]
     return figures.grid(rows, columns=columns, caption=figures.provenance(data.generated))
+
+
+def reenactments(module: Any, data: Any, people: int = 6) -> np.ndarray:
+    """Validation people (rows), neutral and with the poses and AUs of frames of the other people (columns)."""
+    val = data.val
+    rows = _one_row_a_person(val, people)
+    faces = val.batch(rows)["image"].to(module.device)
+    # a frame from the middle of what each person has: seldom one that begins a track
+    drivers = val.batch([int(np.flatnonzero(val.identity == val.identity[row]).mean()) for row in rows])
+    neutral = module.neutralise(faces)
+    pose, au = (drivers[key].to(module.device) for key in ("pose", "au"))
+    table = [
+        module.animate(neutral, pose[k : k + 1].expand(len(faces), -1), au[k : k + 1].expand(len(faces), -1))
+        for k in range(len(pose))
+    ]
+    pictures: list[list[np.ndarray | None]] = [[None, None, *to_uint8(drivers["image"])]]
+    columns = [to_uint8(part) for part in (faces, neutral, *table)]
+    pictures += [list(row) for row in zip(*columns, strict=True)]
+    names = ["source", "neutral", *("driver" for _ in table)]
+    return figures.grid(pictures, names, caption=figures.provenance(data.generated))
 
 
 class JudgeEdits(Callback):

@@ -246,6 +246,8 @@ def build_trainer(
         ]
     if hasattr(module, "transfer"):
         parts.append(callbacks.SampleGrid(run, t.sample_every, callbacks.transfers))
+    if hasattr(module, "reenact"):
+        parts.append(callbacks.SampleGrid(run, t.sample_every, callbacks.reenactments))
     if t.max_batches is not None:
         parts.append(callbacks.StopAfter(t.max_batches))
     if t.progress:

@@ -248,3 +248,10 @@ def test_learns_to_reenact_a_few_faces():
 def test_values_out_of_range_are_named(key, value):
     with pytest.raises(UserError, match=f"method.{key}"):
         ICfaceConfig(**{key: value})
+
+
+def test_pictures_without_aus_are_refused():
+    data = batch()
+    data["au"] = torch.full_like(data["au"], torch.nan)
+    with pytest.raises(UserError, match=r"data\.needs_au=true"):
+        run(build(small()), data, epochs=1)
