@@ -181,6 +181,23 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--checkpoint", default="last", help="last, best or a file")
     sub.add_argument("--out", required=True, help=".png or .jpg")
 
+    sub = verb("reenact", _reenact, "Move a face by a film, by OpenFace's CSV, or by hand.")
+    sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
+    sub.add_argument("--source", required=True, help="picture with the face")
+    sub.add_argument("--driving", help="film whose head and expression are taken")
+    sub.add_argument("--driving-csv", help="OpenFace's CSV of it; alone, it drives without a film")
+    sub.add_argument("--take", nargs="+", default=[], metavar="mouth=CSV", help="columns from another CSV: pose, "
+                     "expression, brows, eyes, mouth, or names such as yaw,AU45")  # fmt: skip
+    sub.add_argument("--set", nargs="+", default=[], metavar="AU12=3", help="hold columns; angles in radians")
+    sub.add_argument("--scale", nargs="+", default=[], metavar="expression=1.5", help="multiply columns")
+    sub.add_argument("--smooth", type=float, default=0.0, help="frames of a Gaussian over time")
+    sub.add_argument("--alone", action="store_true", help="without source and driver beside the result")
+    sub.add_argument("--sweep", metavar="yaw", help="a strip of one angle or AU over its range instead")
+    sub.add_argument("--steps", type=int, default=7, help="pictures of that strip")
+    sub.add_argument("--neutral", action="store_true", help="the neutral face instead")
+    sub.add_argument("--checkpoint", default="last", help="last, best or a file")
+    sub.add_argument("--out", required=True, help=".mp4 of a film, .png of pictures")
+
     sub = verb("recognise", _recognise, "Which expressions do pictures show?")
     sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
     sub.add_argument("pictures", nargs="+", help="picture files, or folders of them")
@@ -405,6 +422,20 @@ def _transfer(args: argparse.Namespace) -> None:
 
     options = {"paste_back": args.paste, "attention": args.attention, "checkpoint": args.checkpoint}
     print(transfer_files(args.run, args.source, args.target, args.out, **options))
+
+
+def _reenact(args: argparse.Namespace) -> None:
+    from facegan.reenacting import neutral_file, reenact_file, sweep_file
+
+    if args.sweep:
+        print(sweep_file(args.run, args.source, args.sweep, args.out, args.steps, args.checkpoint))
+    elif args.neutral:
+        print(neutral_file(args.run, args.source, args.out, args.checkpoint))
+    else:
+        print(reenact_file(
+            args.run, args.source, args.out, driving=args.driving, driving_csv=args.driving_csv, take=args.take,
+            constants=args.set, factors=args.scale, smooth=args.smooth, alone=args.alone, checkpoint=args.checkpoint,
+        ))  # fmt: skip
 
 
 def _recognise(args: argparse.Namespace) -> None:

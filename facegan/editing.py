@@ -1,7 +1,7 @@
 """Use a trained run on pictures, without a Trainer: ``facegan.editing.load(run).edit(images, au)``.
 
 ``FaceEditor`` does what the run's method can: EGGAN edits, TER-GAN and AIP-GAN transfer and recognise
-(``transferring.py``).
+(``transferring.py``), ICface reenacts (``reenacting.py``).
 """
 
 from collections.abc import Sequence
@@ -79,6 +79,22 @@ class FaceEditor:
         """Probabilities (B, N) of ``self.expressions``."""
         return self.module.recognise(images.to(self.device)).float().cpu()
 
+    @torch.inference_mode()
+    def neutralise(self, images: Tensor) -> Tensor:
+        """Crops (B, 3, S, S) facing the camera and without expression: what ``animate`` works on."""
+        return self.module.neutralise(images.to(self.device))
+
+    @torch.inference_mode()
+    def animate(self, neutral: Tensor, pose: Tensor, au: Tensor) -> Tensor:
+        """Neutral faces (B, 3, S, S) with poses (B, 3) in radians and AUs (B, 17) 0..5; the result is on the CPU."""
+        return self.module.animate(neutral, pose.to(self.device), au.to(self.device)).float().cpu()
+
+    @torch.inference_mode()
+    def estimate(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Poses (B, 3) and AUs (B, 17) of crops (B, 3, S, S), in the method's own opinion."""
+        pose, au = self.module.estimate(images.to(self.device))
+        return pose.float().cpu(), au.float().cpu()
+
     @property
     def expressions(self) -> tuple[str, ...]:
         """What ``recognise`` tells apart."""
@@ -96,12 +112,19 @@ class FaceEditor:
             UserError: the picture cannot be read, or no face is found in it.
         """
         try:
-            picture = read_picture(path)
-            landmarks = self._landmarks(picture, np.full((N_LANDMARKS, 2), np.nan, np.float32))
+            return self.cut_picture(read_picture(path))
         except UnreadablePicture as error:
             raise UserError(
                 f"{path}: {error}; give a picture in which a face is seen from the front"
             ) from None
+
+    def cut_picture(self, picture: np.ndarray) -> Face:
+        """The largest face of a picture (H, W, 3) uint8, aligned and cropped.
+
+        Raises:
+            UnreadablePicture: no face is found in it.
+        """
+        landmarks = self._landmarks(picture, np.full((N_LANDMARKS, 2), np.nan, np.float32))
         matrix = alignment_matrix(landmarks, self._aligned, self.align)
         start = (self._aligned - self.size) // 2  # the middle, as in ``data.crop``
         inside = slice(start, start + self.size)

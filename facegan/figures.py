@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from facegan.config import UserError
+from facegan.films import Film
 
 INK, FAINT, PAPER = (30, 30, 30), (130, 130, 130), (255, 255, 255)
 LINE, FAINT_LINE = "#1f4e8c", "#9db7d5"
@@ -133,16 +134,9 @@ def save_animation(path: Path, frames: Sequence[np.ndarray], fps: float = 10) ->
         first, *others = [Image.fromarray(frame) for frame in frames]
         first.save(path, save_all=True, append_images=others, duration=round(1000 / fps), loop=0)
         return path
-    import av
-
-    height, width = (side - side % 2 for side in frames[0].shape[:2])  # H.264 in yuv420p wants even sides
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=round(fps))
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    with Film(path, frames[0].shape[:2], round(fps)) as film:
         for frame in frames:
-            video = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame[:height, :width]), format="rgb24")
-            container.mux(stream.encode(video))
-        container.mux(stream.encode())
+            film.write(frame)
     return path
 
 

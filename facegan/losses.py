@@ -6,12 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from facegan.precision import full
+
 GAN_LOSSES = ("wgan-gp", "eq2", "lsgan-gp")
-
-
-def full(x: Tensor) -> Tensor:
-    """In single precision, or in double if it is so already: what losses are computed in under autocast."""
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def critic_loss(kind: str, real: Tensor, fake: Tensor) -> Tensor:

@@ -3,13 +3,20 @@
 import csv
 from pathlib import Path
 
+import av
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from datamodules.generated.clips import VOXCELEB_LAYOUT
-from facegan import experiment
+from datamodules.generated.folder import FOLDER_LAYOUT
+from facegan import editing, experiment, reenacting
+from facegan.cli import main
 from facegan.config import UserError
+from facegan.driving import read_track
 from facegan.editing import load_module
+from facegan.films import Film
 from facegan.runs import Run
 
 SMALL = [
@@ -76,3 +83,123 @@ def test_a_run_is_loaded_without_its_recogniser(run):
     torch.testing.assert_close(module.animate(neutral, pose, au), module.reenact(x, pose, au))
     with pytest.raises(UserError, match="cannot transfer"):
         load_module(run, can="transfer")
+
+
+@pytest.fixture(scope="module")
+def people(home) -> Path:
+    """Two people in a studio, twelve pictures each, with OpenFace's CSV."""
+    return FOLDER_LAYOUT.write(
+        home / "people",
+        people=2,
+        pictures=12,
+        size=160,
+        workers=1,
+        light_spread=0.0,
+        pose_spread=(2.0, 4.0, 1.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def film(people, home) -> Path:
+    path = home / "driver.mp4"
+    with Film(path, (160, 160), 25) as film:
+        for picture in sorted((people / "p000001").iterdir()):
+            film.write(cv2.imread(str(picture))[..., ::-1])
+    return path
+
+
+def frames(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def typed(run: Run, people: Path, *more: str) -> int:
+    return main(["reenact", str(run.folder), "--source", str(people / "p000000" / "000001.jpg"), *more])
+
+
+def test_a_film_moves_the_face_of_a_picture(run, people, film, tmp_path, capsys):
+    out, csv_file = tmp_path / "out.mp4", people / "p000001.csv"
+    assert typed(run, people, "--driving", str(film), "--driving-csv", str(csv_file), "--out", str(out)) == 0
+    assert "12 frames of 64x64" in capsys.readouterr().out
+    written = frames(out)
+    assert written.shape == (12, 64, 192, 3)
+    editor = editing.load(run, can="reenact")
+    face = editor.cut(people / "p000000" / "000001.jpg").image[None]
+    track = read_track(csv_file)
+    with torch.inference_mode():
+        pose, au = torch.from_numpy(track.pose), torch.from_numpy(track.au)
+        wanted = editor.module.reenact(face.expand(12, -1, -1, -1), pose, au)
+    wanted = ((wanted + 1) * 127.5).permute(0, 2, 3, 1).numpy()
+    assert np.abs(written[:, :, 128:] - wanted).mean() < 8, "beside the loss of the coding the method's own"
+
+
+def test_without_a_csv_the_attribute_head_looks_and_says_so(run, people, film, tmp_path, capsys):
+    assert typed(run, people, "--driving", str(film), "--alone", "--out", str(tmp_path / "o.mp4")) == 0
+    assert "the run's own attribute head" in capsys.readouterr().out
+    assert frames(tmp_path / "o.mp4").shape == (12, 64, 64, 3)
+
+
+def test_drivers_are_mixed_held_and_scaled(run, people, tmp_path, monkeypatch):
+    seen = []
+    animated = reenacting._animated
+    monkeypatch.setattr(
+        reenacting, "_animated", lambda e, n, moves: seen.append(moves.values) or animated(e, n, moves)
+    )
+    mine, other = people / "p000000.csv", people / "p000001.csv"
+    assert typed(
+        run, people, "--driving-csv", str(mine), "--take", f"mouth={other}", "--set", "AU45=2", "--scale", "pose=0.5",
+        "--out", str(tmp_path / "o.mp4"),
+    ) == 0  # fmt: skip
+    values = np.concatenate(seen)
+    np.testing.assert_allclose(values[:, :3], read_track(mine).pose / 2)
+    assert (values[:, 19] == 2).all()
+    assert np.array_equal(values[:, 3 + 8], read_track(other).au[:, 8])
+
+
+def test_frames_are_not_read_ahead(run, people, film, tmp_path, monkeypatch):
+    """Constant memory, whatever the film's length: at most a batch is read and not yet written."""
+    counts = {"read": 0, "written": 0}
+    most = []
+    upright, write = reenacting.upright, Film.write
+
+    def read(frame):
+        counts["read"] += 1
+        most.append(counts["read"] - counts["written"])
+        return upright(frame)
+
+    def written(self, picture):
+        counts["written"] += 1
+        write(self, picture)
+
+    monkeypatch.setattr(reenacting, "AT_ONCE", 3)
+    monkeypatch.setattr(reenacting, "upright", read)
+    monkeypatch.setattr(Film, "write", written)
+    driven = ["--driving", str(film), "--driving-csv", str(people / "p000001.csv")]
+    assert typed(run, people, *driven, "--out", str(tmp_path / "o.mp4")) == 0
+    assert counts == {"read": 12, "written": 12} and max(most) == 3
+
+
+def test_pictures_by_hand_a_sweep_and_the_neutral_face(run, people, tmp_path):
+    out = tmp_path / "o.png"
+    assert typed(run, people, "--set", "AU12=4", "yaw=0.3", "--out", str(out)) == 0
+    assert cv2.imread(str(out)).shape == (64, 64, 3)
+    assert typed(run, people, "--sweep", "yaw", "--steps", "3", "--out", str(tmp_path / "s.png")) == 0
+    assert cv2.imread(str(tmp_path / "s.png")).shape[1] > 4 * 64
+    assert typed(run, people, "--neutral", "--out", str(tmp_path / "n.png")) == 0
+    assert cv2.imread(str(tmp_path / "n.png")).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--out", "o.mp4"], "name a .png or .jpg file"),
+        (["--driving", "README.md", "--out", "o.mp4"], "no film that can be read"),
+        (["--driving-csv", "nowhere.csv", "--out", "o.mp4"], "nowhere.csv"),
+        (["--driving-csv", "x.csv", "--out", "o.gif"], "a film is written as .mp4"),
+        (["--set", "AU99=1", "--out", "o.png"], "'AU99' is no AU"),
+        (["--sweep", "nod", "--out", "o.png"], "'nod' is no AU"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(run, people, more, words, capsys):
+    assert typed(run, people, *more) == 2
+    assert words in capsys.readouterr().err

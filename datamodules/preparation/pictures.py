@@ -90,6 +90,11 @@ def frame_size_and_count(path: str | Path, exact: bool = True) -> tuple[tuple[in
         raise UnreadablePicture(f"unreadable video ({type(error).__name__})") from None
 
 
+def upright(frame: av.VideoFrame) -> np.ndarray:
+    """A decoded frame (H, W, 3) uint8 RGB, turned as its film says."""
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
+
+
 def read_frames(path: str | Path, frames: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (frame, RGB picture) for the wanted frames (ascending, from 0), one at a time.
 
@@ -108,8 +113,7 @@ def read_frames(path: str | Path, frames: np.ndarray) -> Iterator[tuple[int, np.
                 if target is None:
                     return
                 if number == target:
-                    image = frame.to_ndarray(format="rgb24")
-                    yield number, np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
+                    yield number, upright(frame)
                     target = next(wanted, None)
     except (av.FFmpegError, OSError, IndexError) as error:
         raise UnreadablePicture(f"unreadable video ({type(error).__name__})") from None

@@ -14,11 +14,12 @@ from torch.nn import functional as F
 from facegan.adversarial import AdversarialModule, linear_decay, moving_average
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
-from facegan.losses import critic_loss, full, generator_loss
+from facegan.losses import critic_loss, generator_loss
 from facegan.methods.aipgan_config import AIPGANConfig
 from facegan.nets import aipgan as nets
 from facegan.nets.patch import MultiScaleDiscriminator
 from facegan.nets.vgg_face import VGGFace, load_published
+from facegan.precision import full
 
 
 class Generator(nn.Module):

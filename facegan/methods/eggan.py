@@ -20,7 +20,6 @@ from facegan.losses import (
     au_levels,
     au_loss,
     critic_loss,
-    full,
     generator_loss,
     gradient_penalty,
     interpolate,
@@ -30,6 +29,7 @@ from facegan.methods.eggan_config import EGGANConfig
 from facegan.metrics import Agreement
 from facegan.nets import eggan as nets
 from facegan.nets.vgg import VGG19Features, VGGClassifier
+from facegan.precision import full
 
 N_LEVELS = 6  # m + 1 with m = 5 (3.3)
 

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from facegan.adversarial import AdversarialModule, moving_average
 from facegan.config import UserError
 from facegan.faces import AU_MAX, N_AUS
-from facegan.losses import full
 from facegan.methods.icface_config import ICfaceConfig
 from facegan.nets import icface as nets
 from facegan.nets.lightcnn import FEATURES, LightCNN29v2, load_published, to_grey
+from facegan.precision import full
 
 
 class Reenactor(nn.Module):

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from facegan.adversarial import AdversarialModule, linear_decay, moving_average
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
-from facegan.losses import full
 from facegan.methods.tergan_config import TERGANConfig
 from facegan.nets import tergan as nets
+from facegan.precision import full
 
 
 def _encoders(config: TERGANConfig, size: int) -> tuple[nets.Encoder, nets.Encoder]:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from facegan.losses import full
+from facegan.precision import full
 
 EPS = 1e-6
 

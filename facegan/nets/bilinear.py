@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facegan.losses import full
+from facegan.precision import full
 
 EPS = 1e-6
 
