@@ -221,7 +221,7 @@ class AIPGAN(AdversarialModule):
             losses = self._synthesis(x_bar, batch) | self._encoding(e, h, batch)
             losses["adv"] = torch.stack([generator_loss("lsgan-gp", full(a)) for a in self.D(x_bar)]).sum()
             self.take_step(opt_g, self._weighted(losses))
-        return losses | {"d": loss_d}
+        return losses | {"critic": loss_d}
 
     def _weighted(self, losses: dict[str, Tensor]) -> Tensor:
         """Eq. 2, or the part of it that a stage has."""

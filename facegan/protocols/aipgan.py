@@ -148,7 +148,7 @@ def heads_figure(module: Any, data: Any, path: Path, protocol: Protocol) -> Path
     """Test pictures that are not neutral: landmarks and identity map as predicted, and as they are."""
     rows = _spread(data.test, Protocol(targets=protocol.rows))
     batch = data.test.batch(rows)
-    if "identity_map" not in batch or not len(rows):
+    if not {"identity_map", "landmark_map"} <= batch.keys() or not len(rows):
         return None
     x = batch["image"]
     with torch.inference_mode():

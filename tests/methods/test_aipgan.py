@@ -190,7 +190,7 @@ def test_feature_losses_compare_the_right_picture_through_the_right_network():
 
 def test_the_discriminator_learns_which_pictures_are_real():
     module = at(steps.only(build(small(lr=2e-3)), 1), "joint")
-    seen, before = recorded(module, "d"), weights(module)
+    seen, before = recorded(module, "critic"), weights(module)
     run(module, batch(), epochs=1, batches=40)
     assert seen[-1] < 0.6 * seen[0]
     assert moved(before, module) == {"D"}
