@@ -2,7 +2,7 @@
 PYTHON ?= python3
 EXP ?= eggan_demo
 ARGS ?=
-EXTRAS := dlib,demo,cluster,notebooks,dev
+EXTRAS := dlib,demo,cluster,notebooks,iqa,dev
 READY := .venv/.ready
 
 .PHONY: help setup train evaluate test lint format clean
