@@ -42,7 +42,7 @@ def options(home) -> list[str]:
         "pose_spread": (1.0, 1.0, 1.0),
     }
     train = FOLDER_LAYOUT.write(home / "train", people=3, pictures=12, **faces)
-    test = FOLDER_LAYOUT.write(home / "test", people=2, pictures=8, first_person=500_000, **faces)
+    test = FOLDER_LAYOUT.write(home / "test", people=2, pictures=24, first_person=500_000, **faces)
     return [*SMALL, f"data.roots=[{train}]", f"data.test_roots=[{test}]"]
 
 

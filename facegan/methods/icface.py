@@ -200,9 +200,11 @@ class ICface(AdversarialModule):
     def _neutraliser_losses(self, neutral: Tensor, source: Tensor, fa_n: Tensor) -> dict[str, Tensor]:
         realness, attributes = self.D(neutral)
         losses = {"adv_n": _bce(realness, 1), "fa_n": _squares(attributes, fa_n)}
+        G_A, seen = self.reenactor.G_A, source if self.config.pseudo_truth == "source" else neutral
         with torch.no_grad():  # the pseudo ground truth (I7)
-            seen = source if self.config.pseudo_truth == "source" else neutral
-            truth = self.reenactor.G_A(seen, fa_n)
+            # by its running statistics: BatchNorm takes from a batch what all of it shares, here the attributes
+            truth = G_A.eval()(seen, fa_n)
+            G_A.train()
         losses["reconstruction_n"] = F.l1_loss(full(neutral), full(truth))  # eq. 4, second term
         if self.C is not None:
             losses["identity_n"] = self._identity(source, neutral)

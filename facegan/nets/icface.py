@@ -11,6 +11,10 @@ ATTRIBUTES = 20
 """Pitch, yaw, roll and 17 AUs, each in 0..1 (4)."""
 
 
+PAIRED_MAPS = 128
+"""Of the released discriminator's last conv, at any width."""
+
+
 class Generator(nn.Module):
     """G_N or G_A: picture (B, 3, S, S) in [-1, 1] and attributes (B, 20) in 0..1 -> picture.
 
@@ -75,12 +79,13 @@ class Discriminator(nn.Module):
 
     def __init__(self, size: int, preset: str = "patch", width: int = 64) -> None:
         super().__init__()
-        self.trunk = _patch_trunk(width) if preset == "patch" else _paired_trunk(width)
-        with torch.no_grad():
-            _, channels, side, _ = self.trunk(torch.zeros(1, 3, size, size)).shape
-        if side < 4:
+        if preset == "patch":
+            self.trunk, channels, side = _patch_trunk(width), 8 * width, size // 8 - 1
+        else:
+            self.trunk, channels, side = _paired_trunk(width), PAIRED_MAPS, -(-size // 16)
+        if side < 3:
             raise ValueError(
-                f"data.image_size={size} is too small for ICface's discriminator; take 64 or more"
+                f"data.image_size={size} is too small for ICface's discriminator; take 48 or more"
             )
         self.realness = nn.Conv2d(channels, 1, 4, 1, 1)
         self.attributes = nn.Sequential(nn.Conv2d(channels, ATTRIBUTES, side), nn.Flatten(), nn.Sigmoid())
@@ -114,6 +119,6 @@ def _paired_trunk(width: int) -> nn.Sequential:
     wide = 8 * width
     layers += [
         nn.Conv2d(channels, wide, 3, 1, 1), nn.ReLU(), nn.Conv2d(wide, wide, 3, 1, 1),
-        nn.Conv2d(wide, max(1, width // 2), 3, 2, 1),
+        nn.Conv2d(wide, PAIRED_MAPS, 3, 2, 1),
     ]  # fmt: skip
     return nn.Sequential(*layers)

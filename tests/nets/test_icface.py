@@ -15,8 +15,8 @@ def test_sizes_are_the_released_ones():
     assert millions(Discriminator(128)) == 5.07
     with torch.device("meta"):
         released = Discriminator(128, "released", 256)
-    assert round(millions(released), 1) == 77.4
-    assert millions(Discriminator(128, "released", 64)) == pytest.approx(5.44, abs=0.5)
+    assert millions(released) == pytest.approx(77.4, abs=0.06)
+    assert millions(Discriminator(128, "released", 64)) == pytest.approx(5.44, abs=0.01)
 
 
 @pytest.mark.parametrize(("preset", "side"), [("patch", 14), ("released", 7)])
@@ -30,9 +30,11 @@ def test_heads_have_the_released_shapes(preset, side):
 def test_the_result_depends_on_the_attributes(norm):
     """With InstanceNorm too, where reflecting padding would lose a constant plane (I2)."""
     torch.manual_seed(0)
-    net, x = Generator(8, 2, norm).eval(), torch.rand(2, 3, 32, 32) * 2 - 1
+    net, x = Generator(8, 2, norm, dropout=0), torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.no_grad():
-        a, b = net(x, torch.zeros(2, 20)), net(x, torch.ones(2, 20))
+        # of different ones: what a whole batch shares, BatchNorm takes away
+        fa = torch.stack([torch.zeros(20), torch.ones(20)])
+        a, b = net(x, fa), net(x, fa.flip(0))
     assert a.shape == x.shape and a.abs().max() <= 1
     assert (a - b).abs().mean() > 1e-3
 
