@@ -178,7 +178,7 @@ def test_a_person_alone_is_evaluated_on_later_frames_by_a_judge_of_its_own(tmp_p
     assert main(["train", "eggan_video", *argv]) == 0
     run = find_run("eggan_video")
     said = capsys.readouterr().out
-    assert "training the AU judge first" in said and str(run.evaluation / "table.md") in said
+    assert "training the judge first" in said and str(run.evaluation / "table.md") in said
     result = json.loads((run.evaluation / "evaluation.json").read_text())
     assert result["protocol"] == "frames" and result["pairs"] == 8
     assert "24 generated pictures (procedural head) of 1 person" in result["judges"]["au"]
