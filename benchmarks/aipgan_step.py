@@ -6,11 +6,11 @@ Bar: the CEB blocks take at most 20 % of the step.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -127,6 +127,12 @@ def against_outer_product(device: str) -> None:
     )
 
 
+def _resident() -> float:
+    """The most MiB that this process has had; getrusage would count its parent's, too."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
+
+
 def memory(options: argparse.Namespace, bilinear: int) -> float:
     """Peak MiB of one step, in a process of its own."""
     asked = [sys.executable, __file__, "--memory-of", str(bilinear)]
@@ -148,11 +154,7 @@ def main() -> None:
     shape = (options.batch, options.size, options.width)
     if options.memory_of:
         Step(*shape, options.memory_of, options.device)()
-        peak = (
-            torch.cuda.max_memory_allocated() / 2**20
-            if options.device == "cuda"
-            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-        )
+        peak = torch.cuda.max_memory_allocated() / 2**20 if options.device == "cuda" else _resident()
         print(peak)
         return
     step = Step(*shape, 512, options.device)
