@@ -18,26 +18,26 @@ def raising(error: BaseException):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_disk_that_takes_no_more_is_one_sentence(monkeypatch, capsys, number):
-    monkeypatch.setattr(cli, "_list", raising(OSError(number, os.strerror(number), "runs/a/last.ckpt")))
+    monkeypatch.setitem(cli._VERBS, "list", raising(OSError(number, os.strerror(number), "runs/a/last.ckpt")))
     assert cli.main(["list"]) == 2
     said = capsys.readouterr().err
     assert f"cannot use runs/a/last.ckpt: {os.strerror(number)}" in said and "--resume" in said
 
 
 def test_other_faults_are_not_hidden(monkeypatch):
-    monkeypatch.setattr(cli, "_list", raising(OSError(errno.EIO, "broken disk")))
+    monkeypatch.setitem(cli._VERBS, "list", raising(OSError(errno.EIO, "broken disk")))
     with pytest.raises(OSError, match="broken disk"):
         cli.main(["list"])
 
 
 def test_a_users_mistake_is_one_sentence(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_list", raising(UserError("no such thing")))
+    monkeypatch.setitem(cli._VERBS, "list", raising(UserError("no such thing")))
     assert cli.main(["list"]) == 2 and capsys.readouterr().err == "facegan: no such thing\n"
 
 
 def test_overrides_may_stand_after_options(monkeypatch):
     seen = []
-    monkeypatch.setattr(cli, "_evaluate", lambda args: seen.append((args.targets, args.overrides)))
+    monkeypatch.setitem(cli._VERBS, "evaluate", lambda args: seen.append((args.targets, args.overrides)))
     assert cli.main(["evaluate", "RUN", "data.a=1", "--targets", "9", "data.b=2"]) == 0
     assert seen == [(9, ["data.a=1", "data.b=2"])]
     for stray in (
@@ -52,3 +52,11 @@ def test_overrides_may_stand_after_options(monkeypatch):
 def test_a_data_set_by_a_wrong_name(capsys):
     assert cli.main(["data", "rafdd"]) == 2
     assert "data rafdd: choose one of rafd, oulu_casia" in capsys.readouterr().err
+
+
+def test_every_verb_that_can_be_typed_does_something():
+    from facegan.arguments import parser
+    from facegan.cli import _VERBS
+
+    (verbs,) = (action.choices for action in parser()._actions if isinstance(action.choices, dict))
+    assert set(verbs) == set(_VERBS)
