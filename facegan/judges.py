@@ -29,7 +29,6 @@ GEOMETRY = ("mouth opening", "corner spread", "brow height", "eye opening")
 AU_WEIGHTS = "judge_au.safetensors"
 EXPRESSION_WEIGHTS = "judge_expression.safetensors"
 IDENTITY_WEIGHTS = "judge_identity.safetensors"
-PUBLISHED_LIGHTCNN = "LightCNN_29Layers_V2_checkpoint.pth.tar"
 
 
 def checksum(path: Path) -> str:
@@ -299,7 +298,7 @@ class LightCNNJudge:
         self, path: Path | None = None, device: str | torch.device = "cpu", finder: FaceFinder | None = None
     ) -> None:
         if path is None:
-            published = judges_home() / PUBLISHED_LIGHTCNN
+            published = judges_home() / lightcnn.PUBLISHED_FILE
             path = published if published.is_file() else judges_home() / IDENTITY_WEIGHTS
         self.finder = finder or FaceFinder()
         self.published = path.suffix != ".safetensors"

@@ -331,7 +331,7 @@ def aipgan_table1(result: Mapping[str, Any]) -> str:
     Args:
         result: what ``protocols.aipgan.evaluate`` gives, or its ``evaluation.json``.
     """
-    likeness, cross = result["likeness"], result["cross_data"]
+    likeness, cross = result["likeness"], result["trained_on"] is not None
     parts = ["# AIP-GAN, Table 1: verified as the target, and like the source in expression\n"]
     header, rows = [""], []
     for like in likeness.values():

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 from facegan.config import UserError, check, check_ranges
-from facegan.nets.lightcnn import check_published
-
-PUBLISHED_FILE = "LightCNN_29Layers_V2_checkpoint.pth.tar"
+from facegan.nets.lightcnn import PUBLISHED_FILE, check_published
 
 
 @dataclass

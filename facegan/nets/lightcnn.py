@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from facegan.config import UserError
 
 FEATURES = 256
+PUBLISHED_FILE = "LightCNN_29Layers_V2_checkpoint.pth.tar"
 GREY = (0.299, 0.587, 0.114)  # BT.601, as OpenCV and Pillow turn RGB to grey
 
 
@@ -104,7 +105,7 @@ def check_published(path: str | Path) -> None:
     if not Path(path).is_file():
         raise UserError(
             f"LightCNN-29v2: looked for {path}, which is not there. Its authors link "
-            f"LightCNN_29Layers_V2_checkpoint.pth.tar from github.com/AlfredXiangWu/LightCNN; put it in this "
+            f"{PUBLISHED_FILE} from github.com/AlfredXiangWu/LightCNN; put it in this "
             f"place, or train one on the data at hand: facegan train judge_identity for a judge, "
             f"method.recogniser=trained for a loss"
         )
@@ -134,7 +135,7 @@ def load_published(path: Path) -> LightCNN29v2:
     if wrong:
         raise UserError(
             f"{path} is not LightCNN-29v2: {len(wrong)} weights are missing, extra or of another shape; "
-            f"the first is {wrong[0]!r}. The right file is LightCNN_29Layers_V2_checkpoint.pth.tar "
+            f"the first is {wrong[0]!r}. The right file is {PUBLISHED_FILE} "
             f"from github.com/AlfredXiangWu/LightCNN"
         )
     net.load_state_dict(state)

@@ -68,7 +68,7 @@ def evaluate(
         said: as of ``protocols.transfer.evaluate``.
 
     Returns:
-        What ``evaluation.json`` holds: that of the transfer protocol, ``cross_data`` and ``heads``.
+        What ``evaluation.json`` holds: that of the transfer protocol, ``trained_on`` and ``heads``.
     """
     protocol = protocol or Protocol()
 
@@ -79,7 +79,7 @@ def evaluate(
     found = transfer.evaluate(
         move, data, judge, judges, out_dir, protocol=protocol, likenesses=likenesses(module, judge), **said
     )
-    found |= {"protocol": "aipgan", "cross_data": trained_on is not None, "trained_on": trained_on}
+    found |= {"protocol": "aipgan", "trained_on": trained_on}
     rows = _spread(data.test, protocol)
     found["heads"] = json_ready(_heads(module, trained, data.test, rows))
     (out_dir / "evaluation.json").write_text(json.dumps(found, indent=2) + "\n")
