@@ -15,8 +15,9 @@ from torch import Tensor
 from facegan import figures
 from facegan.config import UserError
 from facegan.faces import AU_NAMES, EXPRESSIONS, prototype
-from facegan.judges import GEOMETRY, Judges, to_uint8
+from facegan.judges import GEOMETRY, Judges
 from facegan.metrics import Agreement
+from facegan.pixels import to_uint8
 from facegan.runs import Run
 
 SHORT_EPOCH = 60.0

@@ -22,8 +22,9 @@ from datamodules.preparation.pictures import UnreadablePicture, read_picture
 from facegan import figures
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS, N_AUS, N_LANDMARKS, parse_aus, prototype
-from facegan.judges import SAME_PERSON, DlibJudge, to_uint8
+from facegan.judges import SAME_PERSON, DlibJudge
 from facegan.methods import METHODS
+from facegan.pixels import to_uint8
 from facegan.runs import Run, find_run
 
 

@@ -24,7 +24,7 @@ from facegan.driving import NAMES, Track, columns, filled, read_track, sweep
 from facegan.editing import FaceEditor, load
 from facegan.faces import POSE
 from facegan.films import Film
-from facegan.judges import to_uint8
+from facegan.pixels import to_uint8
 
 AT_ONCE = 16
 """Frames that are animated together."""

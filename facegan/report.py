@@ -1,4 +1,4 @@
-"""The papers' printed numbers, and tables that set them beside ours."""
+"""Tables of results, the papers' printed numbers beside ours."""
 
 import json
 import math
@@ -9,59 +9,15 @@ from typing import Any
 from facegan.config import UserError
 from facegan.faces import AUS, EXPRESSIONS
 from facegan.judges import GEOMETRY
-
-# EGGAN Table 1 (RaFD, 128x128, judged by OpenFace; AUs in the order of ``faces.AUS``): MSE, then PCC.
-EGGAN_TABLE1_MSE: Mapping[str, tuple[float, ...]] = {
-    "HomoInterpGAN": (
-        0.56, 0.86, 0.88, 1.68, 0.23, 1.26, 0.60, 0.08, 0.03, 0.11, 0.17, 0.08, 0.25, 0.01, 0.10, 0.13, 0.02,
-    ),
-    "StarGAN": (
-        0.85, 1.59, 0.66, 1.62, 0.43, 1.04, 0.59, 0.26, 0.77, 0.27, 0.21, 0.14, 0.30, 0.01, 1.09, 0.39, 0.00,
-    ),
-    "EGGAN": (
-        0.13, 0.13, 0.49, 0.35, 0.21, 0.49, 0.33, 0.14, 0.41, 0.16, 0.15, 0.18, 0.26, 0.01, 0.51, 0.14, 0.00,
-    ),
-}  # fmt: skip
-EGGAN_TABLE1_PCC: Mapping[str, tuple[float, ...]] = {
-    "HomoInterpGAN": (
-        0.64, 0.68, 0.69, 0.35, 0.83, 0.41, 0.55, 0.83, 0.98, 0.76, 0.71, 0.78, 0.55, 0.32, 0.93, 0.79, 0.26,
-    ),
-    "StarGAN": (
-        0.34, 0.00, 0.64, 0.08, 0.24, 0.27, 0.34, 0.31, 0.33, 0.15, 0.40, 0.57, 0.48, 0.20, 0.45, 0.15, 0.19,
-    ),
-    "EGGAN": (
-        0.92, 0.95, 0.69, 0.85, 0.75, 0.72, 0.73, 0.70, 0.78, 0.65, 0.64, 0.33, 0.50, 0.22, 0.67, 0.76, 0.34,
-    ),
-}  # fmt: skip
-EGGAN_TABLE1_AVERAGE: Mapping[str, tuple[float, float]] = {
-    "HomoInterpGAN": (0.41, 0.65),
-    "StarGAN": (0.60, 0.30),
-    "EGGAN": (0.24, 0.66),
-}
-"""MSE and PCC as printed in the column Avg."""
-
-# EGGAN Table 2 (RaFD): face verification accuracy in %, judged by LightCNN.
-EGGAN_TABLE2: Mapping[str, float] = {"HomoInterpGAN": 76.54, "StarGAN": 93.32, "EGGAN": 97.04, "Real": 99.63}
-
-COPY_SOURCE, COPY_TARGET = "copy the source", "copy the target"
-"""The two trivial rows of every table of results."""
-
-# TER-GAN Table 1 (Oulu-CASIA, six expressions): setting and accuracy in %.
-TERGAN_TABLE1: Mapping[str, tuple[str, float]] = {
-    "LBP-TOP": ("dynamic", 68.13), "HOG 3D": ("dynamic", 70.63), "STM-Explet": ("dynamic", 74.59),
-    "Atlases": ("dynamic", 75.52), "DTAGN": ("dynamic", 81.46), "FN2EN": ("static", 87.71), "PPDN": ("static", 84.59),
-    "DeRL": ("static", 88.0), "CNN (baseline)": ("static", 73.14), "TER-GAN": ("static", 89.65),
-}  # fmt: skip
-
-# AIP-GAN Table 1: Face-Verf and Exp-Sim of the same distribution, then across data sets.
-AIPGAN_TABLE1: Mapping[str, tuple[float, float, float, float]] = {
-    "CAAE": (0.616, 0.795, 0.548, 0.737),
-    "PG2": (0.709, 0.927, 0.594, 0.906),
-    "ExprGAN": (0.849, 0.919, 0.761, 0.828),
-    "ReenactGAN": (0.832, 0.867, 0.752, 0.773),
-    "AIP-GAN without L_att and CEB": (0.816, 0.841, 0.725, 0.753),
-    "AIP-GAN": (0.907, 0.903, 0.856, 0.841),
-}
+from facegan.published import (
+    AIPGAN_TABLE1,
+    EGGAN_TABLE1_AVERAGE,
+    EGGAN_TABLE1_MSE,
+    EGGAN_TABLE1_PCC,
+    EGGAN_TABLE2,
+    TERGAN_TABLE1,
+)
+from facegan.tables import COPY_SOURCE, COPY_TARGET, markdown_table, no_face, number, origin
 
 
 def report(evaluations: Sequence[Path]) -> str:
@@ -86,34 +42,6 @@ def report(evaluations: Sequence[Path]) -> str:
         }.get(result["protocol"], [eggan_table1, eggan_table2])
         parts.append("\n".join([f"# {experiment}\n", *(table(result) for table in tables)]))
     return "\n".join(parts)
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """A figure for a table: fixed digits; a dash for what could not be measured."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, columns padded so that it also reads well as plain text; the first column is words.
-
-    Raises:
-        ValueError: a row is not as long as the header.
-    """
-    for row in rows:
-        if len(row) != len(header):
-            raise ValueError(f"a row of {len(row)} cells under a header of {len(header)}: {row}")
-    table = [list(header), *map(list, rows)]
-    widths = [max(3, *(len(row[i]) for row in table)) for i in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        cells = [
-            cell.ljust(w) if i == 0 else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        return "| " + " | ".join(cells) + " |"
-
-    rule = "|" + "|".join("-" * (w + 1) + ("-" if i == 0 else ":") for i, w in enumerate(widths)) + "|"
-    return "\n".join([line(table[0]), rule, *map(line, table[1:])]) + "\n"
 
 
 def eggan_published_rows(measure: str) -> list[list[str]]:
@@ -146,7 +74,7 @@ def eggan_table1(result: Mapping[str, Any]) -> str:
         "The first of the two tables also asks for the target person's brows and mouth, which an edit of\n"
         "another person should not have.\n",
     ]
-    parts.append(_origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
+    parts.append(origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
     return "\n".join(parts)
 
 
@@ -184,7 +112,7 @@ def eggan_table2(result: Mapping[str, Any]) -> str:
         "that it accepts; a result in which no face is found is not accepted. The mean cosine of Real is\n"
         "over its same pairs.\n"
     )
-    parts.append(_origin(result, result["judges"]["identity"]))
+    parts.append(origin(result, result["judges"]["identity"]))
     return "\n".join(parts)
 
 
@@ -203,7 +131,7 @@ def frames_table(result: Mapping[str, Any]) -> str:
             number(row["l1"], 3),
             *map(number, (au["mse_mean"], au["pcc_mean"], shape["pcc_mean"], opening)),
         ]
-        rows.append([name, *figures, _no_face(shape)])
+        rows.append([name, *figures, no_face(shape)])
         by_au.append([name, *map(number, au["pcc"])])
     parts = [
         "# Held-out frames of people trained on\n",
@@ -213,7 +141,7 @@ def frames_table(result: Mapping[str, Any]) -> str:
         "## PCC of each AU that moves\n",
         markdown_table(["", *result["aus"]], by_au),
     ]
-    parts.append(_origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
+    parts.append(origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
     return "\n".join(parts)
 
 
@@ -321,7 +249,7 @@ def transfer_table(result: Mapping[str, Any]) -> str:
         parts.append(
             f"Real pairs of the test people: {judge} is right on {number(100 * real['accuracy'], 1)} %.\n"
         )
-    parts.append(_origin(result, [result["judges"]["expression"], *result["judges"]["identity"]]))
+    parts.append(origin(result, [result["judges"]["expression"], *result["judges"]["identity"]]))
     return "\n".join(parts)
 
 
@@ -361,35 +289,12 @@ def aipgan_table1(result: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _no_face(row: Mapping[str, Any]) -> str:
-    return f"{row['rejected']:,} of {row['rejected'] + row['rows']:,}"
-
-
 def _geometry(scores: Mapping[str, Any]) -> str:
     rows = []
     for name, row in scores.items():
-        rows.append([name, *map(number, row["pcc"]), number(row["pcc_mean"]), _no_face(row)])
+        rows.append([name, *map(number, row["pcc"]), number(row["pcc_mean"]), no_face(row)])
     return markdown_table(["", *GEOMETRY, "Avg", "no face found"], rows)
 
 
 def _au_row(name: str, values: Sequence[float | None], average: float | None) -> list[str]:
     return [name, *(number(value) for value in values), number(average)]
-
-
-def _origin(result: Mapping[str, Any], judges: Sequence[str]) -> str:
-    """The lines under every table: data, judges with their weights, pairs, command."""
-    lines = [f"Data: {result['data']}"]
-    if result["generated"] and " + " not in result["generated"]:
-        lines.append(f"All faces are generated ({result['generated']} head); target AUs are exact truth.")
-    lines += [f"Judge: {judge}." for judge in judges]
-    if any(judge in result["data"] for judge in judges):
-        lines.append(
-            "The AU judge also gave the training pictures their AUs: it measures agreement with itself."
-        )
-    people = (
-        f"; sources: {result['test_people']:,} test people (pairs.csv)" if "test_people" in result else ""
-    )
-    lines.append(f"Pairs: {result['pairs']:,}{people}.")
-    if result["command"]:
-        lines.append(f"Command: `{result['command']}`")
-    return "\n".join(f"* {line}" for line in lines) + "\n"

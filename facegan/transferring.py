@@ -14,7 +14,8 @@ from datamodules.preparation.pictures import is_picture
 from facegan import figures
 from facegan.config import UserError
 from facegan.editing import FaceEditor, load, verdict
-from facegan.judges import SAME_PERSON, DlibJudge, to_uint8
+from facegan.judges import SAME_PERSON, DlibJudge
+from facegan.pixels import to_uint8
 
 
 def transfer_files(

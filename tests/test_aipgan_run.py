@@ -12,7 +12,7 @@ from datamodules.generated.folder import FOLDER_LAYOUT
 from facegan import editing, experiment
 from facegan.cli import main
 from facegan.config import UserError, judges_home
-from facegan.judges import EXPRESSION_WEIGHTS, save_judge
+from facegan.judges.weights import EXPRESSION_WEIGHTS, save_judge
 from facegan.nets.au_regressor import AURegressor
 from facegan.runs import Run
 

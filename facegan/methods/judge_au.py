@@ -17,7 +17,7 @@ from torch import Tensor
 
 from facegan.config import UserError, check, check_ranges, judges_home
 from facegan.faces import AU_NAMES, N_AUS
-from facegan.judges import AU_WEIGHTS, save_judge, training_note
+from facegan.judges.weights import AU_WEIGHTS, save_judge, training_note
 from facegan.metrics import Agreement
 from facegan.nets.au_regressor import AURegressor, augment, to_size
 from facegan.supervised import SupervisedModule

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from facegan.config import UserError, check, check_ranges, judges_home
 from facegan.faces import EXPRESSIONS
-from facegan.judges import EXPRESSION_WEIGHTS, save_judge, training_note
+from facegan.judges.weights import EXPRESSION_WEIGHTS, save_judge, training_note
 from facegan.nets.au_regressor import AURegressor, augment, to_size
 from facegan.supervised import SupervisedModule
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchmetrics import CatMetric
 
 from facegan.config import UserError, check, judges_home
-from facegan.judges import IDENTITY_WEIGHTS, save_judge, training_note
+from facegan.judges.weights import IDENTITY_WEIGHTS, save_judge, training_note
 from facegan.metrics import Verification
 from facegan.nets.au_regressor import augment, to_size
 from facegan.nets.lightcnn import FEATURES, LightCNN29v2, to_grey

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from facegan import figures, report
 from facegan.faces import EXPRESSIONS
-from facegan.judges import ExpressionJudge, Judges, to_uint8
+from facegan.judges import ExpressionJudge, Judges
+from facegan.pixels import to_uint8
 from facegan.protocols import transfer
 from facegan.protocols.common import Protocol, json_ready
 from facegan.protocols.landmark_images import ShapeModel, error

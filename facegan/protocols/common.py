@@ -11,8 +11,9 @@ from torch import Tensor
 
 from facegan import figures
 from facegan.faces import EXPRESSIONS, prototype
-from facegan.judges import FaceFinder, IdentityJudge, similarity, to_uint8
+from facegan.judges import FaceFinder, IdentityJudge, similarity
 from facegan.metrics import Verification
+from facegan.pixels import to_uint8
 
 Edit = Callable[[Tensor, Tensor], Tensor]
 """Pictures (B, 3, S, S) in [-1, 1] and AUs (B, 17) 0..5 -> pictures."""

@@ -29,7 +29,7 @@ from facegan.protocols.common import (
     json_ready,
     real_pairs,
 )
-from facegan.report import COPY_SOURCE, COPY_TARGET
+from facegan.tables import COPY_SOURCE, COPY_TARGET
 
 COPIED_TARGETS = 300  # at most so many targets are looked at by the identity judges
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from facegan import figures, report
 from facegan.config import UserError
 from facegan.faces import AU_NAMES
-from facegan.judges import GEOMETRY, Judges, to_uint8
+from facegan.judges import GEOMETRY, Judges
 from facegan.metrics import Agreement
+from facegan.pixels import to_uint8
 from facegan.protocols.common import (
     Edit,
     Protocol,
@@ -26,7 +27,7 @@ from facegan.protocols.common import (
     interpolation_figure,
     json_ready,
 )
-from facegan.report import COPY_SOURCE, COPY_TARGET
+from facegan.tables import COPY_SOURCE, COPY_TARGET
 
 MOVING = 0.2  # an AU is scored where its standard deviation over the test frames is above this
 ROWS = 8  # frames in the figure

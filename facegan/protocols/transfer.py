@@ -19,10 +19,11 @@ from torch.nn import functional as F
 from facegan import figures, report
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
-from facegan.judges import ExpressionJudge, Judges, similarity, to_uint8
+from facegan.judges import ExpressionJudge, Judges, similarity
 from facegan.metrics import Acceptance
+from facegan.pixels import to_uint8
 from facegan.protocols.common import Protocol, by_person, json_ready, real_pairs
-from facegan.report import COPY_SOURCE, COPY_TARGET
+from facegan.tables import COPY_SOURCE, COPY_TARGET
 
 Transfer = Callable[[Tensor, Tensor], Tensor]
 """Sources and targets (B, 3, S, S) in [-1, 1] -> the targets with the sources' expressions."""

@@ -8,7 +8,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from facegan.config import UserError
-from facegan.judges import AU_WEIGHTS, AUJudge
+from facegan.judges import AUJudge
+from facegan.judges.weights import AU_WEIGHTS
 from facegan.methods.judge_au import JudgeAU, JudgeAUConfig
 
 

@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
-from facegan.judges import EXPRESSION_WEIGHTS, ExpressionJudge
+from facegan.judges import ExpressionJudge
+from facegan.judges.weights import EXPRESSION_WEIGHTS
 from facegan.methods.judge_expression import JudgeExpression, JudgeExpressionConfig
 
 NAMES = ["sadness", "anger", "surprise"]  # not in the order of faces.EXPRESSIONS
