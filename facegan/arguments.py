@@ -160,6 +160,12 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--checkpoint", default="last", help="last, best or a file")
     sub.add_argument("--out", help="a CSV for the same")
 
+    sub = verb("demo", "A page in the browser to try a run.")
+    sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
+    sub.add_argument("--checkpoint", default="last", help="last, best or a file")
+    sub.add_argument("--port", type=int, help="of 127.0.0.1; the first free one from 7860 on if not given")
+    sub.add_argument("--open", action="store_true", help="open the browser, too")
+
     sub = verb("report", "Published figures beside those of the newest runs.")
     sub.add_argument("--out", help="a file; the terminal if not given")
     return whole

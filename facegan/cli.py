@@ -283,6 +283,18 @@ def _recognise(args: argparse.Namespace) -> None:
     print(recognise_files(args.run, args.pictures, args.out, args.checkpoint))
 
 
+def _demo(args: argparse.Namespace) -> None:
+    try:
+        from facegan.demo import serve
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise UserError(
+            "the page needs gradio, which is not installed. Type: pip install 'facegan[demo]'"
+        ) from None
+    serve(args.run, args.checkpoint, args.port, args.open)
+
+
 def _report(args: argparse.Namespace) -> None:
     from facegan.report import report
     from facegan.runs import all_runs
@@ -308,6 +320,7 @@ _VERBS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "transfer": _transfer,
     "reenact": _reenact,
     "recognise": _recognise,
+    "demo": _demo,
     "report": _report,
 }
 
