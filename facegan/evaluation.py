@@ -1,7 +1,8 @@
 """A run through a protocol: loads the run, its data and the judges, and calls the protocol that fits.
 
 Of a method that edits: where people are held out that is EGGAN's (4.2); where the test pictures are later frames of
-people trained on, it is that of held-out frames. Of a method that transfers, TER-GAN's (4.2) or AIP-GAN's (4.4).
+people trained on, it is that of held-out frames. Of a method that transfers, TER-GAN's (4.2) or AIP-GAN's (4.4); of
+one that reenacts, ICface's (4.1, 4.2).
 """
 
 import hashlib
@@ -17,8 +18,8 @@ from facegan.config import UserError
 from facegan.editing import load_module
 from facegan.experiment import ExperimentConfig, build_data, judge_weights, load_config
 from facegan.judges import ExpressionJudge, Judges
-from facegan.methods import METHODS
-from facegan.protocols import aipgan, eggan, frames, transfer
+from facegan.methods import METHODS, TITLES
+from facegan.protocols import aipgan, eggan, frames, reenactment, transfer
 from facegan.protocols.common import Protocol
 from facegan.runs import Run
 
@@ -46,8 +47,10 @@ def evaluate_run(
     config = load_config(
         str(run.config), [*overrides, *([f"targets={targets}"] if targets is not None else [])]
     )
-    transfers = hasattr(METHODS[config.method.name][1], "transfer")
-    module = load_module(run, checkpoint, can="transfer" if transfers else "edit")
+    method = METHODS[config.method.name][1]
+    transfers, reenacts = hasattr(method, "transfer"), hasattr(method, "reenact")
+    can = "transfer" if transfers else "reenact" if reenacts else "edit"
+    module = load_module(run, checkpoint, can)
     device = torch.device(
         "cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu"
     )
@@ -97,6 +100,16 @@ def evaluate_run(
 
         transfer.evaluate(move, tested, ExpressionJudge(own_judge, device), Judges(device), out, **said)
         written = {"grid": "grid.png", "table": "table.md"}
+    elif reenacts:
+
+        def move_head(images: Tensor, pose: Tensor, au: Tensor) -> Tensor:
+            with torch.inference_mode():
+                return module.reenact(images.to(device), pose.to(device), au.to(device)).float()
+
+        reenactment.evaluate(move_head, tested, Judges(device, au_path=own_judge), out, **said)
+        written = {
+            "grid": "grid.png", "errors": "errors.png", "quality table": "table1.md", "AU table": "table2.md",
+        }  # fmt: skip
     else:
         by_frames = frames.later_frames(tested)
         evaluate = frames.evaluate if by_frames else eggan.evaluate
@@ -112,7 +125,7 @@ _ALWAYS = {"curves": "curves.png", "all figures": "evaluation.json"}
 
 
 def _title(config: ExperimentConfig) -> str:
-    return f"{config.method.name.upper()} ({config.name})"
+    return f"{TITLES[config.method.name]} ({config.name})"
 
 
 def _folder(run: Run, command: str) -> Path:

@@ -87,6 +87,58 @@ class Agreement(Metric):
         }
 
 
+class Presence(Metric):
+    """Agreement on whether an AU is there, per AU, over all rows (ICface 4.2, Table 2; methods.md I14).
+
+    Rows in which either side is NaN are left out and counted. An AU that is there in all rows or in none has neither
+    score: NaN, left out of the mean, and counted.
+
+    Args:
+        names: one per column.
+        threshold: intensity from which on an AU counts as present.
+
+    ``compute`` gives ``balanced`` (mean of sensitivity and specificity) and ``f`` (K,) float64 in 0..1,
+    ``balanced_mean``, ``f_mean`` (NaN if no AU has one), and the counts ``rows``, ``rejected`` (rows) and ``excluded``
+    (AUs).
+    """
+
+    full_state_update = False
+    counts: Tensor
+    rejected: Tensor
+
+    def __init__(self, names: Sequence[str], threshold: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.names, self.threshold = tuple(names), threshold
+        # true positives, false positives, true negatives, false negatives
+        self.add_state("counts", torch.zeros(4, len(self.names), dtype=torch.long), dist_reduce_fx="sum")
+        self.add_state("rejected", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, predicted: Tensor, target: Tensor) -> None:
+        """Take in rows (B, K) of intensities: what was measured, and what was asked for."""
+        judged = predicted.isfinite().all(1) & target.isfinite().all(1)
+        self.rejected += (~judged).sum()
+        seen, there = predicted[judged] >= self.threshold, target[judged] >= self.threshold
+        cells = (seen & there, seen & ~there, ~seen & ~there, ~seen & there)
+        self.counts += torch.stack([cell.sum(0) for cell in cells])
+
+    def compute(self) -> dict[str, Tensor]:
+        """See the class."""
+        hits, alarms, rests, misses = self.counts.double()
+        positives, negatives = hits + misses, rests + alarms
+        known = (positives > 0) & (negatives > 0)
+        balanced = ((hits / positives + rests / negatives) / 2).where(known, torch.nan)
+        f = (2 * hits / (2 * hits + alarms + misses)).where(known, torch.nan)
+        return {
+            "balanced": balanced,
+            "f": f,
+            "balanced_mean": balanced.nanmean(),
+            "f_mean": f.nanmean(),
+            "rows": self.counts[:, 0].sum(),
+            "rejected": self.rejected,
+            "excluded": (~known).sum(),
+        }
+
+
 class Verification(Metric):
     """Face verification over real pairs: the best threshold on the similarity, and what it reaches (E16).
 

@@ -51,3 +51,15 @@ AIPGAN_TABLE1: Mapping[str, tuple[float, float, float, float]] = {
     "AIP-GAN without L_att and CEB": (0.816, 0.841, 0.725, 0.753),
     "AIP-GAN": (0.907, 0.903, 0.856, 0.841),
 }
+
+# ICface Table 1 (VoxCeleb): CNNIQA and DeepIQA, both lower is better.
+ICFACE_TABLE1: Mapping[str, tuple[float, float]] = {"X2Face": (28.89, 39.49), "ICface": (25.02, 33.08)}
+
+# ICface Table 2 (VoxCeleb): presence of 17 AUs in driver and result, balanced accuracy in % and F-score.
+ICFACE_TABLE2: Mapping[str, tuple[float, float]] = {
+    "DAE": (59.86, 0.3734),
+    "ICface without neutraliser": (59.88, 0.3759),
+    "GANimation": (61.77, 0.3944),
+    "ICface": (62.86, 0.4185),
+    "X2Face": (64.76, 0.4476),
+}

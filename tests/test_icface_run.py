@@ -1,6 +1,7 @@
 """ICface from the command line's side on a few generated tracks: trains, resumes, leaves grids, is loaded again."""
 
 import csv
+import json
 from pathlib import Path
 
 import av
@@ -17,6 +18,8 @@ from facegan.config import UserError
 from facegan.driving import read_track
 from facegan.editing import load_module
 from facegan.films import Film
+from facegan.judges.weights import save_judge
+from facegan.nets.au_regressor import AURegressor
 from facegan.runs import Run
 
 SMALL = [
@@ -203,3 +206,21 @@ def test_pictures_by_hand_a_sweep_and_the_neutral_face(run, people, tmp_path):
 def test_what_cannot_be_done_is_one_sentence(run, people, more, words, capsys):
     assert typed(run, people, *more) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_run_is_evaluated_between_test_people(run, home, capsys):
+    pytest.importorskip("dlib")
+    torch.manual_seed(0)
+    about = {"channels": [4, 4, 8, 8], "trained_on": "nothing"}
+    save_judge(home / "judges" / "judge_au.safetensors", AURegressor([4, 4, 8, 8]), about)
+    assert main(["evaluate", str(run.folder), "--targets", "6"]) == 0
+    said = capsys.readouterr().out
+    for name in ("quality table", "AU table", "errors", "grid", "evaluation.json"):
+        assert name in said
+    (found,) = run.folder.glob("evaluation-*/evaluation.json")
+    result = json.loads(found.read_text())
+    assert result["pairs"] == 6 and set(result["rows"]) == {
+        "copy the source",
+        "copy the target",
+        "ICFACE (icface_small)",
+    }

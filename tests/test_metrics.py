@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import pearsonr
-from sklearn.metrics import roc_curve
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_curve
 
-from facegan.metrics import Acceptance, Agreement, Verification
+from facegan.metrics import Acceptance, Agreement, Presence, Verification
 
 
 def filled(names, x, y, batch=7):
@@ -66,6 +66,25 @@ def test_two_ranks_summed_equal_one_process():
     merged._update_count = 1
     for key, value in whole.compute().items():
         torch.testing.assert_close(merged.compute()[key], value)
+
+
+def test_presence_equals_scikit_learn_and_skips_aus_of_one_class():
+    rng = np.random.default_rng(6)
+    y = rng.uniform(0, 2.5, (80, 4))
+    x = np.clip(y + rng.normal(0, [0.2, 1.0, 3.0, 1.0], (80, 4)), 0, 5)
+    y[:, 3] = 0.2  # never there
+    metric = Presence("abcd")
+    for start in range(0, 80, 9):
+        metric.update(torch.from_numpy(x[start : start + 9]), torch.from_numpy(y[start : start + 9]))
+    metric.update(torch.full((2, 4), torch.nan), torch.ones(2, 4))
+    result = metric.compute()
+    seen, there = x >= 1, y >= 1
+    expected = [balanced_accuracy_score(there[:, k], seen[:, k]) for k in range(3)]
+    np.testing.assert_allclose(result["balanced"][:3], expected)
+    np.testing.assert_allclose(result["f"][:3], [f1_score(there[:, k], seen[:, k]) for k in range(3)])
+    assert result["balanced"][3].isnan() and result["f"][3].isnan() and result["excluded"] == 1
+    assert result["balanced_mean"] == pytest.approx(np.mean(expected))
+    assert result["rows"] == 80 and result["rejected"] == 2
 
 
 def test_verification_threshold_is_the_best_of_all():

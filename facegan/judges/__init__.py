@@ -13,7 +13,7 @@ import torch
 from facegan.config import UserError
 from facegan.judges.expression import AUJudge, ExpressionJudge
 from facegan.judges.identity import SAME_PERSON, DlibJudge, IdentityJudge, LightCNNJudge, similarity
-from facegan.judges.landmarks import GEOMETRY, FaceFinder, LandmarkGeometry, geometry
+from facegan.judges.landmarks import GEOMETRY, FaceFinder, HeadPose, LandmarkGeometry, geometry
 
 __all__ = [
     "GEOMETRY",
@@ -22,6 +22,7 @@ __all__ = [
     "DlibJudge",
     "ExpressionJudge",
     "FaceFinder",
+    "HeadPose",
     "IdentityJudge",
     "Judges",
     "LandmarkGeometry",
@@ -65,6 +66,11 @@ class Judges:
     def geometry(self) -> LandmarkGeometry:
         """The landmark geometry."""
         return LandmarkGeometry(self.finder)
+
+    @cached_property
+    def pose(self) -> HeadPose:
+        """The head's angles."""
+        return HeadPose(self.finder)
 
     @cached_property
     def identity(self) -> list[IdentityJudge]:

@@ -1,13 +1,16 @@
 """Expression from where dlib finds the 68 landmarks."""
 
 import importlib.util
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.generated.head import load_head
 from facegan import faces
 from facegan.config import UserError
 from facegan.pixels import enlarged, to_uint8
@@ -120,3 +123,55 @@ class LandmarkGeometry:
         """
         landmarks = self.finder(images) if landmarks is None else landmarks
         return torch.from_numpy(geometry(landmarks.double().numpy())).float()
+
+
+RIGID = (27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45)
+"""Landmarks that no AU moves far: the nose, and the corners of the eyes."""
+
+
+class HeadPose:
+    """Angles of the head from where dlib finds nose and eyes, by the mean shape of the embedded head.
+
+    The camera is taken to be far away (a focal length of eight pictures): a crop does not tell where it stood.
+
+    Raises:
+        UserError: the extra ``dlib`` is not installed.
+    """
+
+    far = 8.0
+
+    def __init__(self, finder: FaceFinder | None = None) -> None:
+        self.finder = finder or FaceFinder()
+        self.description = f"head pose from {len(RIGID)} landmarks by {self.finder.description}"
+
+    @cached_property
+    def _shape(self) -> np.ndarray:
+        head = load_head("procedural")
+        # from x left, y up, z front to x right, y down, z away
+        return head.vertices[head.landmarks[list(RIGID)]].astype(np.float64) * [1, -1, -1]
+
+    def __call__(self, images: Tensor, landmarks: Tensor | None = None) -> Tensor:
+        """(B, 3, S, S) in [-1, 1] -> pitch, yaw, roll (B, 3) in radians; NaN rows where there is no face.
+
+        Args:
+            landmarks: (B, 68, 2), if the finder has been asked already.
+        """
+        landmarks = self.finder(images) if landmarks is None else landmarks
+        side = images.shape[-1]
+        camera = np.array([[self.far * side, 0, side / 2], [0, self.far * side, side / 2], [0, 0, 1]])
+        angles = np.full((len(landmarks), 3), np.nan, np.float32)
+        for row, points in enumerate(landmarks.double().numpy()[:, list(RIGID)]):
+            if np.isfinite(points).all():
+                _, turn, _ = cv2.solvePnP(
+                    self._shape, np.ascontiguousarray(points), camera, None, flags=cv2.SOLVEPNP_SQPNP
+                )
+                angles[row] = _angles(cv2.Rodrigues(turn)[0])
+        return torch.from_numpy(angles)
+
+
+def _angles(turn: np.ndarray) -> tuple[float, float, float]:
+    """Pitch, yaw, roll of Rx(pitch) Ry(yaw) Rz(roll), as in OpenFace."""
+    pitch = np.arctan2(-turn[1, 2], turn[2, 2])
+    yaw = np.arcsin(np.clip(turn[0, 2], -1, 1))
+    roll = np.arctan2(-turn[0, 1], turn[0, 0])
+    return float(pitch), float(yaw), float(roll)

@@ -21,3 +21,6 @@ METHODS = {
     "judge_expression": (JudgeExpressionConfig, JudgeExpression),
     "judge_identity": (JudgeIdentityConfig, JudgeIdentity),
 }
+
+TITLES = {"eggan": "EGGAN", "aipgan": "AIP-GAN", "icface": "ICface", "tergan": "TER-GAN"}
+"""The methods' names as their papers write them."""

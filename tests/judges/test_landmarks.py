@@ -1,9 +1,16 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from drawn import face_points
 
-from facegan.judges import FaceFinder, LandmarkGeometry, geometry
+from datamodules.generated.head import load_head
+from datamodules.generated.person import Person
+from datamodules.generated.render import apex, embody, render, studio
+from facegan.judges import FaceFinder, HeadPose, LandmarkGeometry, geometry
+
+NOBODY = SimpleNamespace(description="nobody")  # landmarks are given
 
 
 def test_geometry_measures_what_it_names_in_eye_distances():
@@ -43,3 +50,25 @@ def test_finder_gives_landmarks_in_pixels_of_the_picture_it_got(generated_faces,
     assert error < 0.12, f"{error:.3f} of the distance between the eyes"
     shut, opened = LandmarkGeometry()(images)
     assert opened[0] > shut[0] + 0.1, "the mouth opening of pictures"
+
+
+@pytest.mark.parametrize(
+    "turn", [(0, 0, 0), (15, 0, 0), (-15, 0, 0), (0, 25, 0), (0, -25, 0), (0, 0, 20), (10, -20, 15)]
+)
+def test_head_pose_is_read_off_exact_landmarks_of_other_people_with_openface_s_signs(turn):
+    """People's own shapes, expressions and a near camera are what is left of the error."""
+    head = load_head("procedural")
+    asked, errors = np.radians(turn), []
+    for seed in (500001, 500002, 500003, 500004):
+        body = embody(head, Person.draw(head, seed))
+        picture = render(body, studio(apex(body.person, "surprise"), pose=asked), 128)
+        found = HeadPose(finder=NOBODY)(
+            torch.zeros(1, 3, 128, 128), torch.from_numpy(picture.landmarks)[None]
+        )
+        errors.append(np.degrees(found[0].numpy() - asked))
+    assert np.abs(np.mean(errors, 0)).max() < 5, np.round(errors, 1)
+
+
+def test_head_pose_of_no_face_is_nan():
+    found = HeadPose(finder=NOBODY)(torch.zeros(2, 3, 64, 64), torch.full((2, 68, 2), torch.nan))
+    assert found.shape == (2, 3) and found.isnan().all()

@@ -1,0 +1,249 @@
+"""ICface's Tables 1 and 2, and what the paper lacks: errors of the head's angles, identity by how far the head turns.
+
+Test people are driven by frames of other test people (4.1): a source is a person's calmest picture, a driver gives
+head pose and AUs. What was asked for is the driver's own pose and AUs, as stored with it.
+"""
+
+import csv
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from rich.progress import track
+from torch import Tensor
+
+from facegan import figures, report
+from facegan.config import UserError
+from facegan.faces import AU_NAMES, POSE
+from facegan.judges import Judges, similarity
+from facegan.judges.quality import quality_judges
+from facegan.metrics import Acceptance, Agreement, Presence
+from facegan.pixels import to_uint8
+from facegan.protocols.common import Protocol, choose_sources, json_ready, real_pairs
+from facegan.tables import COPY_SOURCE, COPY_TARGET
+
+Reenact = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Faces (B, 3, S, S) in [-1, 1], poses (B, 3) in radians, AUs (B, 17) 0..5 -> faces."""
+
+TURNS = (0, 10, 20, 30, 180)
+"""Edges in degrees of how far source and driver look apart, for the curve of identity."""
+
+
+def choose_pairs(test: Any, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (n,) of sources and of drivers in the test split: a person's calmest picture, a frame of another's.
+
+    Raises:
+        UserError: there are not two people with poses and AUs.
+    """
+    known = np.isfinite(test.au).all(1) & np.isfinite(test.records.pose).all(1)
+    identity, rng = np.asarray(test.identity), np.random.default_rng(seed)
+    sources, drivers = choose_sources(test), np.flatnonzero(known)
+    if len(sources) < 2 or len(np.unique(identity[drivers])) < 2:
+        raise UserError(
+            f"reenactment is measured between test people: there are {len(sources)}, of whom "
+            f"{len(np.unique(identity[drivers]))} have pictures with head pose and AUs (OpenFace's CSV)"
+        )
+    driver = rng.permutation(np.resize(rng.permutation(drivers), n))
+    source = np.empty(n, int)
+    for row, person in enumerate(identity[driver]):
+        source[row] = rng.choice(sources[identity[sources] != person])
+    return source, driver
+
+
+def evaluate(
+    reenact: Reenact,
+    data: Any,
+    judges: Judges,
+    out_dir: Path,
+    *,
+    method: str = "ICface",
+    command: str = "",
+    log: Path | None = None,
+    protocol: Protocol | None = None,
+) -> dict[str, Any]:
+    """Measure reenactments between test people, beside copying either picture.
+
+    Args:
+        reenact: the method.
+        data: a data module with ``test``.
+        judges: of AUs, head pose and identity.
+        out_dir: gets ``evaluation.json``, ``table1.md``, ``table2.md``, ``pairs.csv``, ``grid.png`` and
+            ``errors.png``.
+        method: name of its row.
+        command: what was typed, for the tables.
+        log: the run's CSV log, for ``curves.png``.
+
+    Returns:
+        What ``evaluation.json`` holds: of each row ``presence`` and ``intensity`` of AUs, ``angles`` (mean absolute
+        error in degrees of pitch, yaw and roll), ``quality`` (mean score by network); ``pose_offset``, what the
+        pose judge is off by on average on the drivers' own pictures (taken off all rows); of each identity judge
+        ``real`` and the acceptance of the source's person by row; ``turned``, the method's by ``TURNS``.
+    """
+    protocol = protocol or Protocol()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    sources, drivers = choose_pairs(data.test, protocol.targets, protocol.seed)
+    _write_pairs(out_dir / "pairs.csv", data, sources, drivers)
+    rows = (COPY_SOURCE, COPY_TARGET, method)
+    presence = {row: Presence(AU_NAMES, sync_on_compute=False) for row in rows}
+    intensity = {row: Agreement(AU_NAMES, sync_on_compute=False) for row in rows}
+    quality, said = quality_judges()
+    scores: dict[tuple[str, str], list[Tensor]] = {(row, name): [] for row in rows for name in quality}
+    angles: dict[str, list[Tensor]] = {row: [] for row in rows}
+    real = {judge.name: real_pairs(judge, judges.finder, data.test, protocol) for judge in judges.identity}
+    likeness: dict[tuple[str, str], list[Tensor]] = {(row, name): [] for row in rows for name in real}
+    for start in track(
+        range(0, len(sources), protocol.batch_size), "Evaluating", disable=not protocol.progress
+    ):
+        chunk = slice(start, start + protocol.batch_size)
+        source, driver = data.test.batch(sources[chunk]), data.test.batch(drivers[chunk])
+        with torch.no_grad():
+            result = reenact(source["image"], driver["pose"], driver["au"]).cpu()
+        persons = {j.name: j(source["image"], judges.finder(source["image"])) for j in judges.identity}
+        for row, images in zip(rows, (source["image"], driver["image"], result), strict=True):
+            points = judges.finder(images)
+            au = judges.au(images)
+            presence[row].update(au, driver["au"])
+            intensity[row].update(au, driver["au"])
+            angles[row].append((judges.pose(images, points) - driver["pose"]).rad2deg())
+            for judge in judges.identity:
+                likeness[row, judge.name].append(similarity(persons[judge.name], judge(images, points)))
+            for name, judged in quality.items():
+                scores[row, name].append(judged(images, source["image"]))
+    # Every finder of landmarks has its own idea of where noses are: what it is off by on the drivers themselves does
+    # not count as an error of the method.
+    offset = torch.cat(angles[COPY_TARGET]).nanmean(0)
+    errors = {row: (torch.cat(parts) - offset).abs() for row, parts in angles.items()}
+    identity: dict[str, Any] = {name: {"real": {"reason": text}} for name, text in judges.missing.items()}
+    turned, apart = {}, _apart(data, sources, drivers)
+    for name, values in real.items():
+        identity[name] = {"real": values}
+        if "threshold" in values:
+            threshold = float(values["threshold"])
+            for row in rows:
+                accepted = Acceptance(threshold, sync_on_compute=False)
+                accepted.update(torch.cat(likeness[row, name]))
+                identity[name][row] = accepted.compute()
+            turned[name] = _by_turn(torch.cat(likeness[method, name]) >= threshold, apart)
+    result_of_all: dict[str, Any] = json_ready({
+        "protocol": "reenactment",
+        "method": method,
+        "command": command,
+        "data": data.describe(),
+        "generated": data.generated,
+        "pairs": len(sources),
+        "test_people": len(np.unique(np.asarray(data.test.identity)[sources])),
+        "judges": {
+            "au": judges.au.description,
+            "pose": judges.pose.description,
+            "identity": [judge.description for judge in judges.identity],
+            "quality": said,
+        },
+        "rows": {
+            row: {
+                "presence": presence[row].compute(),
+                "intensity": intensity[row].compute(),
+                "angles": dict(zip(POSE, errors[row].nanmean(0).tolist(), strict=True)),
+                "no_pose": int(errors[row].isnan().any(1).sum()),
+                "quality": {name: torch.cat(scores[row, name]).mean() for name in quality},
+            }
+            for row in rows
+        },
+        "pose_offset": dict(zip(POSE, offset.tolist(), strict=True)),
+        "identity": identity,
+        "turned": turned,
+    })  # fmt: skip
+    (out_dir / "evaluation.json").write_text(json.dumps(result_of_all, indent=2) + "\n")
+    (out_dir / "table1.md").write_text(report.icface_table1(result_of_all))
+    (out_dir / "table2.md").write_text(report.icface_table2(result_of_all))
+    asked = data.test.records.pose[drivers]
+    errors_figure(
+        errors[method], asked, result_of_all, out_dir / "errors.png", figures.provenance(data.generated)
+    )
+    grid_figure(reenact, data, out_dir / "grid.png", protocol)
+    if log is not None:
+        figures.curves(log, out_dir / "curves.png", figures.provenance(data.generated))
+    return result_of_all
+
+
+def _write_pairs(path: Path, data: Any, sources: np.ndarray, drivers: np.ndarray) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["source", "driver"])
+        for pair in zip(sources.tolist(), drivers.tolist(), strict=True):
+            writer.writerow([data.test.records.path(row) for row in pair])
+
+
+def _apart(data: Any, sources: np.ndarray, drivers: np.ndarray) -> np.ndarray:
+    """Degrees (P,) between where source and driver look, by pitch and yaw."""
+    pose = np.degrees(np.nan_to_num(data.test.records.pose))
+    return np.linalg.norm(pose[sources, :2] - pose[drivers, :2], axis=1)
+
+
+def _by_turn(accepted: Tensor, apart: np.ndarray) -> list[dict[str, Any]]:
+    """Share accepted in each bin of ``TURNS``."""
+    bins = []
+    for low, high in pairwise(TURNS):
+        chosen = (apart >= low) & (apart < high)
+        share = accepted.numpy()[chosen].mean() if chosen.any() else np.nan
+        bins.append({"from": low, "to": high, "pairs": int(chosen.sum()), "accepted": share})
+    return bins
+
+
+def errors_figure(
+    errors: Tensor, asked: np.ndarray, result: dict[str, Any], path: Path, caption: str
+) -> Path:
+    """Error of each angle by the angle asked for; agreement on each AU; identity by how far the head turns."""
+    sheet = Figure(figsize=(13, 3.6), layout="constrained")
+    by_angle, by_au, by_turn = sheet.subplots(1, 3, width_ratios=[1, 1.5, 1])
+    seen = errors.isfinite().all(1).numpy()
+    for k, name in enumerate(POSE):
+        degrees, error = np.degrees(asked[seen, k]), errors[:, k].numpy()[seen]
+        parts = np.array_split(np.argsort(degrees), 7)
+        line = [(degrees[part].mean(), error[part].mean()) for part in parts if len(part)]
+        by_angle.plot(*zip(*line, strict=True) if line else ([], []), marker="o", label=name)
+    by_angle.set(
+        title="Error of the head's angles",
+        xlabel="asked for, degrees",
+        ylabel="mean error, degrees",
+        ylim=(0, None),
+    )
+    by_angle.legend()
+    for row, scores in result["rows"].items():
+        balanced = [np.nan if v is None else 100 * v for v in scores["presence"]["balanced"]]
+        by_au.plot(AU_NAMES, balanced, marker="o", linestyle="", label=row)
+    by_au.set(title="Presence of each AU, balanced accuracy, %", ylim=(0, 100))
+    by_au.tick_params("x", rotation=90)
+    by_au.legend(fontsize="small")
+    for name, bins in result["turned"].items():
+        shares = [np.nan if b["accepted"] is None else 100 * b["accepted"] for b in bins]
+        by_turn.plot([f"{b['from']} to {b['to']}" for b in bins], shares, marker="o", label=name)
+    by_turn.set(title="Same person, %", xlabel="source and driver apart, degrees", ylim=(0, 100))
+    if result["turned"]:
+        by_turn.legend()
+    sheet.text(0.99, 0.01, caption, ha="right", fontsize="small", color="grey")
+    sheet.savefig(path, dpi=100)
+    return path
+
+
+def grid_figure(reenact: Reenact, data: Any, path: Path, protocol: Protocol) -> Path:
+    """Test people (rows) driven by frames of the others (columns)."""
+    rows = choose_sources(data.test)[: protocol.rows]
+    identity = np.asarray(data.test.identity)
+    # a frame from the middle of what each person has: seldom one that begins a track
+    drivers = np.array([int(np.flatnonzero(identity == identity[row]).mean()) for row in rows])
+    source, driver = data.test.batch(rows), data.test.batch(drivers)
+    pictures: list[list[Any]] = [[None, *to_uint8(driver["image"])]]
+    for face in source["image"]:
+        with torch.no_grad():
+            moved = reenact(face.expand_as(driver["image"]), driver["pose"], driver["au"]).cpu()
+        pictures.append(list(to_uint8(torch.cat([face[None], moved]))))
+    labels = ["driver", *(str(data.test.identities[person]) for person in identity[rows])]
+    sheet = figures.grid(
+        pictures, ["source", *[""] * len(drivers)], labels, figures.provenance(data.generated)
+    )
+    return figures.save(path, sheet)
