@@ -222,5 +222,5 @@ def test_a_run_is_evaluated_between_test_people(run, home, capsys):
     assert result["pairs"] == 6 and set(result["rows"]) == {
         "copy the source",
         "copy the target",
-        "ICFACE (icface_small)",
+        "ICface (icface_small)",
     }
