@@ -44,7 +44,7 @@ RESULT: dict[str, Any] = {
     "label": "Result", "format": "png", "interactive": False, "elem_id": "result", "height": SIDE,
     "buttons": ["download", "fullscreen"],
 }  # fmt: skip
-STYLE = "#result img, #source img {width: 100%; height: 100%; object-fit: contain}"
+STYLE = "#source img, #target img, #result img {width: 100%; height: 100%; object-fit: contain}"
 CONSENT = "Pictures stay on this machine. Ask people before you edit their faces; say of a result that it is edited."
 
 
@@ -208,8 +208,10 @@ def _slider_page(editor: FaceEditor, turns: bool, reenact: Callable[..., str]) -
         return [found, draw(editor, found, in_whole, values), *values]
 
     @_telling
-    def moved(found: Subject | None, in_whole: bool, *values: float) -> np.ndarray | None:
-        return draw(editor, found, in_whole, list(values))
+    def moved(found: Subject | None, in_whole: bool, *values: float | None) -> np.ndarray | None:
+        return draw(
+            editor, found, in_whole, [value or 0.0 for value in values]
+        )  # None: its number was deleted
 
     def preset(name: str, found: Subject | None, in_whole: bool, *values: float) -> list[Any]:
         chosen = [*values[: len(values) - len(AU_NAMES)], *prototype(name).tolist()]

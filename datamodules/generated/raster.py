@@ -96,6 +96,7 @@ def rasterise(screen, inverse_depth, triangles, height, width):
     nearest = np.zeros((height, width), np.float32)
     index = np.full((height, width), -1, np.int32)
     zero, one = f32(0), f32(1)
+    right, bottom = f32(width - 1), f32(height - 1)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay = screen[a, 0], screen[a, 1]
@@ -104,33 +105,27 @@ def rasterise(screen, inverse_depth, triangles, height, width):
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area >= zero:
             continue
-        x0 = max(0, math.ceil(min(ax, bx, cx)))
-        x1 = min(width - 1, math.floor(max(ax, bx, cx)))
-        y0 = max(0, math.ceil(min(ay, by, cy)))
-        y1 = min(height - 1, math.floor(max(ay, by, cy)))
-        if x0 > x1 or y0 > y1:
+        x0, x1 = np.int32(math.ceil(max(min(ax, bx, cx), zero))), np.int32(min(max(ax, bx, cx), right) + one)
+        y0, y1 = np.int32(math.ceil(max(min(ay, by, cy), zero))), np.int32(min(max(ay, by, cy), bottom) + one)
+        if x0 >= x1 or y0 >= y1:
             continue
         s = one / area
-        za, zb, zc = inverse_depth[a], inverse_depth[b], inverse_depth[c]
-        step1, step2 = (cy - ay) * s, -(by - ay) * s
-        left = f32(x0) - ax
-        slope_b, slope_c = zb - za, zc - za
-        for y in range(y0, y1 + 1):
-            entered = False
-            down = f32(y) - ay
-            w1 = (left * (cy - ay) - down * (cx - ax)) * s
-            w2 = ((bx - ax) * down - (by - ay) * left) * s
-            for x in range(x0, x1 + 1):
-                if w1 >= zero and w2 >= zero and w1 + w2 <= one:
-                    z = za + w1 * slope_b + w2 * slope_c
-                    if z > nearest[y, x]:
-                        nearest[y, x] = z
-                        index[y, x] = t
-                    entered = True
-                elif entered:
-                    break
-                w1 += step1
-                w2 += step2
+        za = inverse_depth[a]
+        slope_b, slope_c = inverse_depth[b] - za, inverse_depth[c] - za
+        right_b, right_c = (cy - ay) * s, -(by - ay) * s  # change of the weights of b and c by one pixel
+        down_b, down_c = -(cx - ax) * s, (bx - ax) * s
+        right_z = right_b * slope_b + right_c * slope_c
+        left, up = f32(x0) - ax, f32(y0) - ay
+        row_b, row_c = left * right_b + up * down_b, left * right_c + up * down_c
+        for y in range(y0, y1):
+            wb, wc, z = row_b, row_c, za + row_b * slope_b + row_c * slope_c
+            for x in range(x0, x1):
+                # one test for all three edges: which of them a pixel fails is hard to foresee
+                if min(wb, wc, one - wb - wc) >= zero and z > nearest[y, x]:
+                    nearest[y, x] = z
+                    index[y, x] = t
+                wb, wc, z = wb + right_b, wc + right_c, z + right_z
+            row_b, row_c = row_b + down_b, row_c + down_c
     return index, nearest
 
 

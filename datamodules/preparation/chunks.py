@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from datamodules.preparation.alignment import alignment_matrix, crop, transform_points, transform_pose
-from datamodules.preparation.landmarks import landmark_finder
+from datamodules.preparation.landmarks import AT_ONCE, STRANGE, find_several, landmark_finder, strange
 from datamodules.preparation.pictures import UnreadablePicture, is_video, look, read_frames, read_picture
 from datamodules.records import Records
 from facegan.config import PrepareConfig, UserError
@@ -54,23 +54,27 @@ class Chunks:
         points, pose = np.empty((len(rows), N_LANDMARKS, 2), np.float32), records.pose.copy()
         reasons: dict[int, str] = {}
         views = [records.names("view")[code] for code in records.codes("view")]
-        for row, image in _pictures(records):
-            try:
-                if isinstance(image, UnreadablePicture):
-                    raise image
-                image = look(image, views[row])
-                landmarks = finder(image, known[row])
-                if np.ptp(landmarks, axis=0).min() < _MIN_FACE:
-                    raise UnreadablePicture("face too small")
-                matrix = alignment_matrix(landmarks, size, self.config.align)
-                faces[row] = crop(image, matrix, size)
-                points[row] = transform_points(landmarks, matrix)
-                pose[row] = transform_pose(pose[row], matrix)
-            except UnreadablePicture as error:
-                reasons[row] = str(error)
-            # One strange picture must not stop a job of days.
-            except (cv2.error, ValueError, ArithmeticError, RuntimeError, MemoryError) as error:
-                reasons[row] = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        pictures = _pictures(records)
+        while some := list(islice(pictures, AT_ONCE)):
+            seen = {row: look(image, views[row]) for row, image in some if isinstance(image, np.ndarray)}
+            found = find_several(finder, list(seen.values()), [known[row] for row in seen])
+            for row, reason in some:
+                if isinstance(reason, UnreadablePicture):
+                    reasons[row] = str(reason)
+            for (row, image), landmarks in zip(seen.items(), found, strict=True):
+                try:
+                    if isinstance(landmarks, UnreadablePicture):
+                        raise landmarks
+                    if np.ptp(landmarks, axis=0).min() < _MIN_FACE:
+                        raise UnreadablePicture("face too small")
+                    matrix = alignment_matrix(landmarks, size, self.config.align)
+                    faces[row] = crop(image, matrix, size)
+                    points[row] = transform_points(landmarks, matrix)
+                    pose[row] = transform_pose(pose[row], matrix)
+                except UnreadablePicture as error:
+                    reasons[row] = str(error)
+                except STRANGE as error:
+                    reasons[row] = str(strange(error))
         left = np.array(sorted(reasons), np.int64)
         kept = np.setdiff1d(np.arange(len(rows)), left)
         with replacing(self.path(number, ".npy")) as temporary, open(temporary, "wb") as file:

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from faces_on_disk import landmarks
 
-from datamodules.preparation.landmarks import FaceAlignmentLandmarks, finder_version, landmark_finder
+from datamodules.preparation.landmarks import (
+    FaceAlignmentLandmarks,
+    find_several,
+    finder_version,
+    landmark_finder,
+)
 from datamodules.preparation.pictures import UnreadablePicture, read_picture
 from facegan.config import UserError
 
@@ -48,15 +53,31 @@ def test_dlib_missing_names_the_extra(monkeypatch):
         landmark_finder("dlib")
 
 
-def fake_face_alignment(answer, error=None):
+def fake_face_alignment(faces=(), error=None, most=100):
+    """The library with a detector that finds ``faces`` (landmarks) in pictures that are not black."""
+
+    class Detector:
+        def detect_from_image(self, image):
+            around = [np.array([*face.min(0), *face.max(0), 0.9]) for face in faces]
+            return around if image.max() else []
+
+        def detect_from_batch(self, batch):
+            assert batch.shape[1] == 3, "channels first"
+            if len(batch) > most:
+                raise RuntimeError("out of memory")
+            return [self.detect_from_image(image.numpy()) for image in batch]
+
     class FaceAlignment:
+        face_detector = Detector()
+
         def __init__(self, kind, device, flip_input):
             assert (kind, device, flip_input) == ("2d", "cpu", False)
             if error:
                 raise error
 
-        def get_landmarks_from_image(self, image):
-            return answer
+        def get_landmarks_from_image(self, image, detected_faces):
+            (box,) = detected_faces
+            return [next(face for face in faces if np.allclose(face.min(0), box[:2])) + image[0, 0, 0] / 1000]
 
     return types.SimpleNamespace(FaceAlignment=FaceAlignment, LandmarksType=types.SimpleNamespace(TWO_D="2d"))
 
@@ -64,18 +85,43 @@ def fake_face_alignment(answer, error=None):
 def test_face_alignment_takes_the_largest_face(monkeypatch):
     small, large = landmarks(50), landmarks(90)
     monkeypatch.setitem(sys.modules, "face_alignment", fake_face_alignment([small, large]))
-    np.testing.assert_allclose(landmark_finder("face_alignment")(BLACK, NONE), large, atol=1e-4)
+    np.testing.assert_allclose(landmark_finder("face_alignment")(BLACK + 1, NONE), large, atol=2e-3)
 
 
-@pytest.mark.parametrize("answer", [None, []])
-def test_face_alignment_says_when_there_is_no_face(monkeypatch, answer):
-    monkeypatch.setitem(sys.modules, "face_alignment", fake_face_alignment(answer))
+def test_face_alignment_says_when_there_is_no_face(monkeypatch):
+    monkeypatch.setitem(sys.modules, "face_alignment", fake_face_alignment([landmarks(50)]))
     with pytest.raises(UnreadablePicture, match="face-alignment"):
         FaceAlignmentLandmarks()(BLACK, NONE)
 
 
+@pytest.mark.parametrize("most", [100, 2])  # what the device has room for
+@pytest.mark.parametrize("side", [100, 101])
+def test_several_pictures_give_what_each_gives_alone_in_any_order_and_size(monkeypatch, most, side):
+    monkeypatch.setitem(
+        sys.modules, "face_alignment", fake_face_alignment([landmarks(50), landmarks(90)], most=most)
+    )
+    finder = landmark_finder("face_alignment")
+    images = [BLACK + 1, BLACK, BLACK + 7, np.full((side, side, 3), 3, np.uint8)]
+    found = find_several(finder, images, [NONE] * 4)
+    assert isinstance(found[1], UnreadablePicture)
+    for k in (0, 2, 3):
+        np.testing.assert_array_equal(found[k], finder(images[k], NONE))
+
+
+def test_a_picture_that_a_library_chokes_on_is_left_out_with_its_reason():
+    def choking(image, known):
+        if image.max() == 2:
+            raise ZeroDivisionError("a strange picture")
+        return known
+
+    known = landmarks().astype(np.float32)
+    found = find_several(choking, [BLACK, BLACK + 2], [known, known])
+    np.testing.assert_array_equal(found[0], known)
+    assert str(found[1]) == "ZeroDivisionError: a strange picture"
+
+
 def test_face_alignment_without_network_says_what_to_do(monkeypatch):
-    monkeypatch.setitem(sys.modules, "face_alignment", fake_face_alignment(None, OSError("no route")))
+    monkeypatch.setitem(sys.modules, "face_alignment", fake_face_alignment(error=OSError("no route")))
     with pytest.raises(UserError, match=r"data\.landmarks=dlib"):
         FaceAlignmentLandmarks()
 
