@@ -148,6 +148,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--scale", nargs="+", default=[], metavar="expression=1.5", help="multiply columns")
     sub.add_argument("--smooth", type=float, default=0.0, help="frames of a Gaussian over time")
     sub.add_argument("--alone", action="store_true", help="without source and driver beside the result")
+    sub.add_argument(
+        "--half", action="store_true", help="in bfloat16: faster on GPUs, and on CPUs made for it"
+    )
     sub.add_argument("--sweep", metavar="yaw", help="a strip of one angle or AU over its range instead")
     sub.add_argument("--steps", type=int, default=7, help="pictures of that strip")
     sub.add_argument("--neutral", action="store_true", help="the neutral face instead")

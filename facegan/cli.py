@@ -273,7 +273,8 @@ def _reenact(args: argparse.Namespace) -> None:
     else:
         print(reenact_file(
             args.run, args.source, args.out, driving=args.driving, driving_csv=args.driving_csv, take=args.take,
-            constants=args.set, factors=args.scale, smooth=args.smooth, alone=args.alone, checkpoint=args.checkpoint,
+            constants=args.set, factors=args.scale, smooth=args.smooth, alone=args.alone, half=args.half,
+            checkpoint=args.checkpoint,
         ))  # fmt: skip
 
 

@@ -42,9 +42,14 @@ class Face:
 
 
 class FaceEditor:
-    """A trained method, and the crop and alignment it was trained with."""
+    """A trained method, and the crop and alignment it was trained with.
+
+    Attributes:
+        half: whether faces are animated in bfloat16: faster where the processor has units for it.
+    """
 
     def __init__(self, module: Any, config: dict[str, Any], device: str | torch.device = "cpu") -> None:
+        self.half = False
         self.module = module.to(device).eval().requires_grad_(False)
         self.device = torch.device(device)
         self._aligned: int = config["data"]["image_size"]
@@ -83,12 +88,14 @@ class FaceEditor:
     @torch.inference_mode()
     def neutralise(self, images: Tensor) -> Tensor:
         """Crops (B, 3, S, S) facing the camera and without expression: what ``animate`` works on."""
-        return self.module.neutralise(images.to(self.device))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            return self.module.neutralise(images.to(self.device))
 
     @torch.inference_mode()
     def animate(self, neutral: Tensor, pose: Tensor, au: Tensor) -> Tensor:
         """Neutral faces (B, 3, S, S) with poses (B, 3) in radians and AUs (B, 17) 0..5; the result is on the CPU."""
-        return self.module.animate(neutral, pose.to(self.device), au.to(self.device)).float().cpu()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            return self.module.animate(neutral, pose.to(self.device), au.to(self.device)).float().cpu()
 
     @torch.inference_mode()
     def estimate(self, images: Tensor) -> tuple[Tensor, Tensor]:

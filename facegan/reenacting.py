@@ -45,6 +45,7 @@ def reenact_file(
     factors: Sequence[str] = (),
     smooth: float = 0.0,
     alone: bool = False,
+    half: bool = False,
     checkpoint: str = "last",
     progress: bool = True,
 ) -> str:
@@ -61,11 +62,13 @@ def reenact_file(
         constants, factors: as of ``Track.holding`` and ``Track.scaled``.
         smooth: standard deviation in frames of a Gaussian over time.
         alone: the result without source and driver beside it.
+        half: in bfloat16.
 
     Raises:
         UserError: there is no face, no driver, or a name or file that is none.
     """
     editor = load(run, checkpoint, can="reenact")
+    editor.half = half
     face = editor.cut(source).image[None]
     neutral = editor.neutralise(face)
     path = Path(out)
