@@ -124,6 +124,19 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--folds", type=int, default=8)
     sub.add_argument("--fold", type=int, help="this fold alone, from 0: a job of a cluster")
 
+    sub = verb("ablate", "An experiment and its ablations over seeds, and their table.")
+    sub.add_argument(
+        "experiment", help="its ablations are the experiments whose names go on with an underscore"
+    )
+    sub.add_argument("overrides", nargs="*", metavar="key=value", help="any config key, for all runs")
+    sub.add_argument("--seeds", type=int, default=3, help="runs of each")
+    sub.add_argument("--variant", help="this one alone")
+    sub.add_argument("--seed", type=int, help="this seed alone")
+    sub.add_argument("--submit", choices=["slurm", "local"], help="each run as a job, by submitit")
+    sub.add_argument(
+        "--job", nargs="+", default=[], metavar="slurm_partition=gpu", help="submitit's parameters"
+    )
+
     sub = verb("transfer", "Give one face the expression of another.")
     sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
     sub.add_argument(

@@ -256,6 +256,19 @@ def _crossval(args: argparse.Namespace) -> None:
         print(f"{key:14} {path}")
 
 
+def _ablate(args: argparse.Namespace) -> None:
+    from facegan.ablation import ablate, submit
+
+    if args.submit:
+        jobs = submit(args.experiment, args.seeds, args.overrides, args.submit, args.job)
+        print(f"{len(jobs)} jobs: {', '.join(job.job_id for job in jobs)}" if jobs else "all runs are done")
+        if jobs:
+            print(f"their words: {jobs[0].paths.folder}; the table when they have ended: the same command")
+        return
+    table = ablate(args.experiment, args.seeds, args.overrides, args.variant, args.seed)
+    print(table.read_text() + f"\ntable  {table}")
+
+
 def _transfer(args: argparse.Namespace) -> None:
     from facegan.transferring import transfer_files
 
@@ -318,6 +331,7 @@ _VERBS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "evaluate": _evaluate,
     "edit": _edit,
     "crossval": _crossval,
+    "ablate": _ablate,
     "transfer": _transfer,
     "reenact": _reenact,
     "recognise": _recognise,

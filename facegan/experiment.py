@@ -64,8 +64,19 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
     for item in overrides:
         if "=" not in item:
             raise UserError(f"override {item!r}: write key=value, as in trainer.max_epochs=2")
-    given = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides)))
+    given = OmegaConf.merge(_with_base(path), OmegaConf.from_dotlist(list(overrides)))
     return _merge(path.stem, given)
+
+
+def _with_base(path: Path) -> Any:
+    """A YAML over the experiment that its key ``base`` names, if it has one."""
+    own = OmegaConf.load(path)
+    base = own.pop("base", None) if isinstance(own, DictConfig) else None
+    if base is None:
+        return own
+    if base not in experiments() or base == path.stem:
+        raise UserError(f"{path}: base={base} is no other experiment; facegan list shows all")
+    return OmegaConf.merge(_with_base(experiments()[base]), own)
 
 
 def _merge(name: str, given: Any) -> ExperimentConfig:

@@ -58,3 +58,42 @@ def origin(result: Mapping[str, Any], judges: Sequence[str]) -> str:
     if result["command"]:
         lines.append(f"Command: `{result['command']}`")
     return "\n".join(f"* {line}" for line in lines) + "\n"
+
+
+def headlines(result: Mapping[str, Any]) -> dict[str, float]:
+    """The few figures by which runs of one experiment are compared, by name; what was not measured is left out.
+
+    Args:
+        result: any protocol's ``evaluation.json``.
+    """
+    own: dict[str, float | None]
+    match result["protocol"]:
+        case "frames":
+            row = result["scores"][result["method"]]
+            own = {
+                "L1": row["l1"], "AU MSE": row["au"]["mse_mean"], "AU PCC": row["au"]["pcc_mean"],
+                "geometry PCC": row["geometry"]["pcc_mean"],
+            }  # fmt: skip
+        case "reenactment":
+            row = result["rows"][result["method"]]
+            own = {"AU presence": row["presence"]["balanced_mean"], "AU PCC": row["intensity"]["pcc_mean"]}
+            own |= {f"{name}, degrees": value for name, value in row["angles"].items()}
+            own |= _verified(result["identity"], result["method"])
+        case "transfer" | "aipgan":
+            own = {"expression recognised": result["expression"][result["method"]]}
+            own |= _verified(result["identity"], result["method"])
+        case _:
+            summary = result["summary"]
+            own = {
+                "AU MSE": summary["au_mse"], "AU PCC": summary["au_pcc"], "geometry PCC": summary["geometry_pcc"],
+                **{f"verified by {judge}, of Real": v for judge, v in summary["verification_over_real"].items()},
+            }  # fmt: skip
+    return {name: value for name, value in own.items() if value is not None}
+
+
+def _verified(identity: Mapping[str, Any], method: str) -> dict[str, float | None]:
+    judged = {name: table for name, table in identity.items() if method in table}
+    return {
+        f"verified by {name}, of Real": table[method]["accuracy"] / table["real"]["accuracy"]
+        for name, table in judged.items()
+    }

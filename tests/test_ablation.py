@@ -1,0 +1,114 @@
+"""Ablations: which runs there are, that none is done twice, and their table; jobs through submitit's local executor."""
+
+import json
+
+import numpy as np
+import pytest
+
+from facegan import ablation
+from facegan.ablation import ablate, submit, variants
+from facegan.cli import main
+from facegan.config import UserError
+from facegan.runs import Run
+from facegan.tables import headlines
+
+
+def test_ablations_are_those_of_the_same_pictures():
+    assert set(variants("eggan_rafd")) == {
+        "eggan_rafd", "eggan_rafd_eq2", "eggan_rafd_no_identity", "eggan_rafd_no_msssim", "eggan_rafd_no_perceptual",
+        "eggan_rafd_released",
+    }  # fmt: skip
+    assert variants("eggan_rafd")[0] == "eggan_rafd"
+    assert variants("eggan_generated") == ["eggan_generated"], "at another size it is no ablation"
+    assert len(variants("eggan_demo")) == 4 and len(variants("tergan_oulu")) == 4
+    with pytest.raises(UserError, match="did you mean eggan_rafd"):
+        variants("eggan_raf")
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """Training and evaluation that leave their files at once; what was asked of them."""
+    asked = []
+
+    def train(config, resume, into):
+        asked.append((config.name, config.seed, config.method.w_identity, resume is not None))
+        into.last.parent.mkdir(parents=True, exist_ok=True)
+        into.last.touch()
+        return into
+
+    def evaluate_run(run):
+        name, seed = run.folder.name.rsplit("-seed", 1)
+        pcc = 0.5 + 0.1 * int(seed) - (0.3 if name.endswith("no_identity") else 0)
+        run.evaluation.mkdir(parents=True)
+        summary = {
+            "au_mse": 1.0,
+            "au_pcc": pcc,
+            "geometry_pcc": None,
+            "verification_over_real": {"dlib": 0.8},
+        }
+        result = {"protocol": "eggan", "method": "EGGAN", "summary": summary}
+        (run.evaluation / "evaluation.json").write_text(json.dumps(result))
+
+    monkeypatch.setattr(ablation, "train", train)
+    monkeypatch.setattr(ablation, "evaluate_run", evaluate_run)
+    return asked
+
+
+def test_each_run_once_the_table_grows_and_what_was_stopped_is_gone_on_with(pretended, homes):
+    table = ablate("eggan_demo", 2, variant="eggan_demo", seed=1)
+    assert pretended == [("eggan_demo", 1, 1.0, False)]
+    assert "| 1 of 2 |" in table.read_text().replace("  ", " ") and "0 of 2" in table.read_text()
+    stopped = Run(table.parent / "eggan_demo_no_identity-seed0")
+    stopped.last.parent.mkdir(parents=True)
+    stopped.last.touch()
+    ablate("eggan_demo", 2)
+    assert len(pretended) == 8 and len({(name, seed) for name, seed, *_ in pretended}) == 8
+    assert ("eggan_demo_no_identity", 0, 0.0, True) in pretended, "its weight is 0, and it went on"
+    ablate("eggan_demo", 2)
+    assert len(pretended) == 8, "nothing is done twice"
+    text = table.read_text()
+    spread = np.std([0.5, 0.6], ddof=1)
+    assert f"0.550 ± {spread:.3f}" in text and f"0.250 ± {spread:.3f}" in text
+    assert "geometry" not in text and "facegan ablate eggan_demo --seeds 2" in text
+
+
+def test_other_keys_are_other_runs_and_a_stranger_is_named(pretended, capsys):
+    first = ablate("eggan_demo", 1, variant="eggan_demo")
+    second = ablate("eggan_demo", 1, ["method.w_au=3"], variant="eggan_demo")
+    assert first != second and len(pretended) == 2
+    assert main(["ablate", "eggan_demo", "--variant", "eggan_rafd"]) == 2
+    assert "eggan_demo_no_identity" in capsys.readouterr().err
+
+
+def test_jobs_are_the_runs_that_are_not_done(pretended, homes, monkeypatch):
+    pytest.importorskip("submitit")
+    table = ablate("eggan_demo", 1, variant="eggan_demo")
+    script, said = homes / "python", homes / "said"
+    script.write_text(f'#!/bin/sh\necho "$@" >> {said}\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(ablation, "PYTHON", str(script))
+    for job in submit("eggan_demo", 1, [], "local", ["timeout_min=5"]):
+        job.result()
+    lines = sorted(said.read_text().splitlines())
+    assert len(lines) == 3
+    assert lines[0] == "-m facegan.cli ablate eggan_demo --variant eggan_demo_no_identity --seed 0 --seeds 1"
+    assert (table.parent / "jobs").is_dir()
+    with pytest.raises(UserError, match="--job"):
+        submit("eggan_demo", 1, [], "local", ["no_such_option=1"])
+
+
+def test_headlines_of_every_protocol():
+    identity = {
+        "dlib": {"real": {"accuracy": 0.9}, "M": {"accuracy": 0.45}},
+        "LightCNN": {"real": {"reason": "none"}},
+    }
+    moved = {
+        "protocol": "reenactment", "method": "M", "identity": identity,
+        "rows": {"M": {"presence": {"balanced_mean": 0.6}, "intensity": {"pcc_mean": None}, "angles": {"yaw": 3.0}}},
+    }  # fmt: skip
+    assert headlines(moved) == {"AU presence": 0.6, "yaw, degrees": 3.0, "verified by dlib, of Real": 0.5}
+    given = {"protocol": "transfer", "method": "M", "identity": identity, "expression": {"M": 0.7}}
+    assert headlines(given) == {"expression recognised": 0.7, "verified by dlib, of Real": 0.5}
+    row = {"l1": 0.1, "au": {"mse_mean": 1.0, "pcc_mean": 0.5}, "geometry": {"pcc_mean": 0.4}}
+    later = {"protocol": "frames", "method": "M", "scores": {"M": row}}
+    assert headlines(later) == {"L1": 0.1, "AU MSE": 1.0, "AU PCC": 0.5, "geometry PCC": 0.4}
