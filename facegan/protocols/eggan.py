@@ -6,7 +6,7 @@ each is met by the neutral frontal picture of a test person, round-robin. ``pair
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +83,9 @@ def evaluate(
     protocol = protocol or Protocol()
     out_dir.mkdir(parents=True, exist_ok=True)
     sources, targets = choose_pairs(data, protocol.targets, protocol.seed)
-    _write_pairs(out_dir / "pairs.csv", data, sources, targets)
     scores = _Scores(edit, data, judges, protocol, sources, targets)
     table1, table2 = scores.run(method)
+    _write_pairs(out_dir / "pairs.csv", data, sources, targets, scores.of_pairs)
     result: dict[str, Any] = {
         "protocol": "eggan",
         "method": method,
@@ -113,16 +113,30 @@ def evaluate(
     return result
 
 
-def _write_pairs(path: Path, data: Any, sources: np.ndarray, targets: np.ndarray) -> None:
+def _write_pairs(
+    path: Path, data: Any, sources: np.ndarray, targets: np.ndarray, measured: Mapping[str, list[Tensor]]
+) -> None:
+    """What was edited to what, and how the result was judged: a row a pair."""
+    test, columns = data.test, {name: torch.cat(parts).tolist() for name, parts in measured.items()}
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["source", "source_index_in_test", "target", "target_index_in_train"])
-        for source, target in zip(sources.tolist(), targets.tolist(), strict=True):
-            writer.writerow([data.test.records.path(source), source, data.train.records.path(target), target])
+        writer.writerow(
+            ["source", "source_index_in_test", "target", "target_index_in_train", "person", *columns]
+        )
+        for k, (source, target) in enumerate(zip(sources.tolist(), targets.tolist(), strict=True)):
+            person = test.identities[int(np.asarray(test.identity)[source])]
+            judged = [f"{values[k]:.5f}" for values in columns.values()]
+            pair = [test.records.path(source), source, data.train.records.path(target), target]
+            writer.writerow([*pair, person, *judged])
 
 
 class _Scores:
-    """One pass over the pairs, with the measures of all tables."""
+    """One pass over the pairs, with the measures of all tables.
+
+    Attributes:
+        of_pairs: of each pair's result, in their order: ``au_mse`` over its AUs, and its cosine to the source by each
+            identity judge.
+    """
 
     def __init__(
         self,
@@ -135,6 +149,7 @@ class _Scores:
     ) -> None:
         self.edit, self.data, self.judges, self.protocol = edit, data, judges, protocol
         self.sources, self.targets = sources, targets
+        self.of_pairs: dict[str, list[Tensor]] = {}
 
     def run(self, method: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """Both tables as nested dicts of plain numbers and lists."""
@@ -173,7 +188,9 @@ class _Scores:
 
             au[COPY_SOURCE].update(seen["au"][place], target["au"])
             au[COPY_TARGET].update(judges.au(target["image"]), target["au"])
-            au[method].update(judges.au(edited), target["au"])
+            reached = judges.au(edited)
+            au[method].update(reached, target["au"])
+            self._note("au_mse", (reached - target["au"]).square().mean(1))
             shape[COPY_SOURCE].update(before, asked_shape)
             shape[COPY_TARGET].update(copied, asked_shape)
             shape[method].update(after, asked_shape)
@@ -184,8 +201,10 @@ class _Scores:
                 if (method, judge.name) not in accepted:
                     continue
                 wanted = seen[judge.name][place]
+                likeness = similarity(wanted, judge(edited, edited_points))
                 accepted[COPY_SOURCE, judge.name].update(similarity(wanted, wanted))
-                accepted[method, judge.name].update(similarity(wanted, judge(edited, edited_points)))
+                accepted[method, judge.name].update(likeness)
+                self._note(f"cosine_{judge.name}", likeness)
                 if done < COPIED_TARGETS:
                     copied = judge(target["image"], target_points)
                     accepted[COPY_TARGET, judge.name].update(similarity(wanted, copied))
@@ -200,6 +219,9 @@ class _Scores:
             rows = {name: metric.compute() for (name, of), metric in accepted.items() if of == judge.name}
             table2[judge.name] = json_ready({"real": real[judge.name], **rows})
         return table1, table2
+
+    def _note(self, name: str, values: Tensor) -> None:
+        self.of_pairs.setdefault(name, []).append(values)
 
     def _chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         size = self.protocol.batch_size
