@@ -17,7 +17,9 @@ from datamodules.records import Records
 from facegan.config import PrepareConfig, UserError
 from facegan.faces import N_LANDMARKS
 
-CHUNK = 512  # pictures in one chunk
+CHUNK, LEAST, PARTS = 512, 32, 16
+"""Pictures in a chunk: as many as make PARTS chunks, but not more than CHUNK and not fewer than LEAST."""
+
 _MIN_FACE = 4  # pixels; less is no face but noise
 
 finder_of = cache(landmark_finder)  # models are loaded once a process
@@ -126,8 +128,13 @@ def allocated(path: Path, shape: tuple[int, ...], dtype: type[np.generic] = np.u
     return array
 
 
+def chunk_size(pictures: int) -> int:
+    """Pictures in one chunk; the same on every machine, so that cluster jobs agree."""
+    return min(CHUNK, max(LEAST, pictures // PARTS))
+
+
 def chunk_rows(records: Records) -> list[np.ndarray]:
-    """Rows of each chunk, at most CHUNK: pictures in order, then each video's frames in order."""
+    """Rows of each chunk: pictures in order, then each video's frames in order."""
     paths = records.table.column("path").to_pylist()
     videos: dict[str, list[int]] = {}
     pictures = []
@@ -139,7 +146,8 @@ def chunk_rows(records: Records) -> list[np.ndarray]:
     frames = records.numbers("frame")
     runs = [np.array(pictures, np.int64), *(np.array(rows, np.int64) for rows in videos.values())]
     runs[1:] = [rows[np.argsort(frames[rows], kind="stable")] for rows in runs[1:]]
-    return [rows[start : start + CHUNK] for rows in runs for start in range(0, len(rows), CHUNK)]
+    size = chunk_size(len(records))
+    return [rows[start : start + size] for rows in runs for start in range(0, len(rows), size)]
 
 
 def _pictures(records: Records) -> Iterator[tuple[int, np.ndarray | UnreadablePicture]]:

@@ -27,7 +27,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from datamodules.preparation.chunks import CHUNK, Chunks, allocated, finder_of, replacing
+from datamodules.preparation.chunks import Chunks, allocated, chunk_size, finder_of, replacing
 from datamodules.preparation.landmarks import finder_version
 from datamodules.records import Found, Records
 from datamodules.store import FORMAT, Store
@@ -161,7 +161,7 @@ def _plan(records: Records, config: PrepareConfig, version: str) -> str:
 
     Files count by their size: times differ between the copies that cluster jobs work on.
     """
-    text = f"{FORMAT} {CHUNK} {config.image_size} {version} {config.align}"
+    text = f"{FORMAT} {chunk_size(len(records))} {config.image_size} {version} {config.align}"
     digest = hashlib.sha256(text.encode())
     last = ""
     for roots, paths in zip(_texts(records, "root"), _texts(records, "path"), strict=True):
