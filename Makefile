@@ -5,7 +5,7 @@ ARGS ?=
 EXTRAS := dlib,demo,cluster,notebooks,iqa,dev
 READY := .venv/.ready
 
-.PHONY: help setup train evaluate test lint format clean
+.PHONY: help setup train evaluate test notebooks lint format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,6 +27,9 @@ evaluate: $(READY) ## the paper's protocol on the newest run: make evaluate EXP=
 
 test: $(READY) ## the tests
 	.venv/bin/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal $(ARGS)
+
+notebooks: $(READY) ## run the notebooks on the runs that are there
+	.venv/bin/python -m pytest --nbmake --nbmake-timeout=1800 notebooks
 
 lint: $(READY) ## style, types, and the arrows between packages
 	.venv/bin/ruff check .
