@@ -33,8 +33,7 @@ def scikit_maps(store: Store, pictures: int) -> float:
     start = time.perf_counter()
     for row in rows:
         shape = store.landmarks[neutral & (codes == codes[row])].mean(0)
-        mesh = PiecewiseAffineTransform()
-        mesh.estimate(shape, np.asarray(store.landmarks[row]))
+        mesh = PiecewiseAffineTransform.from_estimate(shape, np.asarray(store.landmarks[row]))
         warp(store.images(np.array([row])).numpy()[0], mesh)
     return len(rows) / (time.perf_counter() - start)
 

@@ -12,7 +12,7 @@ from typing import Any
 from facegan.arguments import parser
 from facegan.config import UserError
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.ENOENT, errno.ENOTDIR)
 """What makes writing fail through no fault of the program."""
 
 

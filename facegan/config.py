@@ -75,6 +75,9 @@ class LogConfig:
     project: str = "facegan"
     tags: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        check("log.wandb", self.wandb, ("auto", "online", "offline", "disabled"))
+
 
 def check(
     key: str,

@@ -15,6 +15,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from pytorch_lightning.accelerators import AcceleratorRegistry
 from pytorch_lightning.strategies import StrategyRegistry
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from yaml import YAMLError
 
 from datamodules.all import DATAMODULES
 from datamodules.base import FaceDataModule
@@ -61,11 +63,44 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
         near = difflib.get_close_matches(name, experiments(), 1)
         hint = f"did you mean {near[0]}?" if near else "facegan list shows all"
         raise UserError(f"no experiment {name!r} in {EXPERIMENTS.name}/ ({hint})")
+    given = _with_base(path)
     for item in overrides:
-        if "=" not in item:
-            raise UserError(f"override {item!r}: write key=value, as in trainer.max_epochs=2")
-    given = OmegaConf.merge(_with_base(path), OmegaConf.from_dotlist(list(overrides)))
-    return _merge(path.stem, given)
+        _override(given, item)
+    try:
+        return _merge(path.stem, given)
+    except UserError as error:
+        raise _naming(error, path, overrides) from error
+
+
+def _naming(error: UserError, path: Path, overrides: Sequence[str]) -> UserError:
+    """An error with the override that makes it, where it does not name its key itself."""
+    for item in overrides:
+        if item.partition("=")[0] not in str(error):
+            alone = _with_base(path)
+            _override(alone, item)
+            try:
+                _merge(path.stem, alone)
+            except UserError as same:
+                if str(same) == str(error):
+                    return UserError(f"{item}: {error}")
+    return error
+
+
+def _override(given: Any, item: str) -> None:
+    """Set ``key=value`` in a config; a number in the key is a place in a list, from 0."""
+    key, sign, text = item.partition("=")
+    if not sign or not key:
+        raise UserError(f"override {item!r}: write key=value, as in trainer.max_epochs=2")
+    try:
+        value = OmegaConf.from_dotlist([f"value={text}"]).value
+    except YAMLError:
+        raise UserError(
+            f"override {item!r}: the value cannot be read; write a list as in 'key=[a,b]'"
+        ) from None
+    try:
+        OmegaConf.update(given, key, value)
+    except (OmegaConfBaseException, IndexError, ValueError, AssertionError, TypeError) as error:
+        raise UserError(f"override {item!r}: there is no such place ({str(error).splitlines()[0]})") from None
 
 
 def _with_base(path: Path) -> Any:
@@ -98,6 +133,8 @@ def _merge(name: str, given: Any) -> ExperimentConfig:
         raise UserError(
             f"{key}: {str(error).splitlines()[0]}" if key else str(error).splitlines()[0]
         ) from error
+    except TypeError as error:  # a place in a list that is not there
+        raise UserError(str(error)) from error
     assert isinstance(config, ExperimentConfig)
     _check_trainer(config.trainer)
     check_ranges("", config, seed=(0, 2**32 - 1), targets=(2, None))
@@ -227,8 +264,6 @@ def build_method(config: ExperimentConfig, data: FaceDataModule) -> Any:
 
 def _initialise(module: torch.nn.Module, path: Path) -> None:
     """Take over all weights of a checkpoint that fit; name what stays as it was."""
-    if not path.is_file():
-        raise UserError(f"init_from={path}: no such checkpoint")
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     own = module.state_dict()
     fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
@@ -306,6 +341,24 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", text)
 
 
+def _check_early(config: ExperimentConfig) -> None:
+    """What would otherwise be said after an hour of preparing.
+
+    Raises:
+        UserError: pictures of a size that the networks cannot have, or no checkpoint ``init_from``.
+    """
+    data = DATAMODULES[config.data.name][1](config.data)
+    try:
+        with torch.device("meta"), warnings.catch_warnings(action="ignore"):
+            METHODS[config.method.name][1](config.method, size=data.picture_size, identities=2)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    except UserError:
+        pass  # a missing file of weights: missing data is said before that
+    if config.init_from and not Path(config.init_from).is_file():
+        raise UserError(f"init_from={config.init_from}: no such checkpoint")
+
+
 def train(config: ExperimentConfig, resume: Run | None = None, into: Run | None = None) -> Run:
     """Train an experiment from the start, in a new run or ``into`` one, or go on with a run from its last checkpoint.
 
@@ -314,6 +367,7 @@ def train(config: ExperimentConfig, resume: Run | None = None, into: Run | None 
     _quiet()
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
+    _check_early(config)
     if first_rank():
         train_judge(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -336,7 +390,11 @@ def train(config: ExperimentConfig, resume: Run | None = None, into: Run | None 
         )
     if first_rank():
         run.write_config(plain(config))
-    trainer = build_trainer(config, run, module, resume_at)
+    try:
+        trainer = build_trainer(config, run, module, resume_at)
+    except MisconfigurationException as error:  # no GPU, too few devices
+        run.discard()
+        raise UserError(f"trainer: {error}") from None
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if any(isinstance(logger, pl.loggers.WandbLogger) for logger in trainer.loggers):
         import wandb

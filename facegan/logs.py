@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
-from facegan.config import LogConfig, check
+from facegan.config import LogConfig
 from facegan.runs import Run, first_rank
 
 
@@ -78,7 +78,6 @@ def wandb_logger(
     config: LogConfig, run: Run, experiment: str, resolved: dict[str, Any]
 ) -> WandbLogger | None:
     """A W&B logger that keeps its run id in the run folder, so that a resume goes on in the same W&B run."""
-    check("log.wandb", config.wandb, ("auto", "online", "offline", "disabled"))
     if config.wandb == "disabled":
         return None
     id_file = run.folder / "wandb_id.txt"

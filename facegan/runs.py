@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,7 +76,19 @@ class Run:
         """Save the resolved config and the code's version."""
         self.folder.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(config), self.config)
-        (self.folder / "version.json").write_text(json.dumps(code_version(), indent=1) + "\n")
+        path, version = self.folder / "version.json", code_version()
+        if path.exists():  # gone on with: what it was begun by stays
+            begun = json.loads(path.read_text())
+            last = begun.get("resumed", [begun])[-1]
+            if any(last.get(key) != value for key, value in version.items()):
+                begun.setdefault("resumed", []).append(version)
+            version = begun
+        path.write_text(json.dumps(version, indent=1) + "\n")
+
+    def discard(self) -> None:
+        """Remove the folder of a run that never began, if there is no checkpoint in it."""
+        if not self.last.exists():
+            shutil.rmtree(self.folder)
 
 
 def first_rank() -> bool:
@@ -106,8 +119,8 @@ def find_run(name: str) -> Run:
         if (folder / "config.yaml").is_file():
             return Run(folder)
     runs = [run for run in all_runs() if run.folder.parent.name == name]
-    if runs:
-        return runs[-1]
+    if runs:  # one that was stopped before its first checkpoint hides no other
+        return next((run for run in reversed(runs) if run.last.exists()), runs[-1])
     known = sorted({run.folder.parent.name for run in all_runs()})
     raise UserError(
         f"no run folder {name!r} and no run of an experiment of that name in {runs_home()}; "

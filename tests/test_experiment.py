@@ -16,6 +16,7 @@ import torch
 from datamodules.generated.folder import FOLDER_LAYOUT
 from datamodules.generated.request import GenerateConfig, ensure_generated, wait_until_generated
 from facegan import experiment
+from facegan import runs as runs_module
 from facegan.cli import main
 from facegan.config import UserError
 from facegan.methods.eggan import EGGAN
@@ -103,6 +104,13 @@ def test_every_shipped_experiment_loads(name):
         ("data.prepare_workers=0", "data.prepare_workers=0: must be 1 or more"),
         ("data.image_size=-1", "data.image_size=-1: must be 16 or more"),
         ("data.cameras=90", "data.cameras: write a list, as in 'data.cameras=[a,b]'"),
+        ("log.wandb=nope", "log.wandb=nope: choose one of"),
+        ("data.image_size=100", "data.image_size=100 is not 4 times a power of two"),
+        ("init_from=nowhere.ckpt", "init_from=nowhere.ckpt: no such checkpoint"),
+        ("method.encoder_widths=[4,4", "the value cannot be read"),
+        ("method.betas=[0.5]", "method.betas=[0.5]: TupleConfig length 1"),
+        ("trainer=3", "trainer=3: "),
+        ("generate.0.people=3", "generate.0.people=3: "),
     ],
 )
 def test_mistakes_on_the_command_line_are_one_sentence(override, words, capsys):
@@ -110,6 +118,51 @@ def test_mistakes_on_the_command_line_are_one_sentence(override, words, capsys):
     said = capsys.readouterr().err
     assert words in said
     assert len(said.strip().splitlines()) == 1
+
+
+def test_an_entry_of_a_list_is_set_by_its_place():
+    config = experiment.load_config("eggan_demo", ["generate.1.people=7", "method.w_au=3"])
+    assert [entry.people for entry in config.generate] == [280, 7] and config.method.w_au == 3
+    with pytest.raises(UserError, match="people=-3"):
+        experiment.load_config("eggan_demo", ["generate.0.people=-3"])
+
+
+def test_a_yaml_on_a_base_says_only_what_differs(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("base: eggan_rafd_no_identity\nmethod: {w_au: 3}\n")
+    config = experiment.load_config(str(file))
+    assert (config.name, config.method.w_au, config.method.w_identity) == ("mine", 3, 0)
+    file.write_text("base: eggan_nowhere\n")
+    with pytest.raises(UserError, match="base=eggan_nowhere is no other experiment"):
+        experiment.load_config(str(file))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_start_that_fails_leaves_no_run(people, homes):
+    with pytest.raises(UserError, match="trainer: "):
+        experiment.train(tiny(people, "trainer.accelerator=gpu"))
+    assert not list((homes / "runs").glob("*/*"))
+
+
+def test_a_run_stopped_before_its_first_checkpoint_hides_no_other(homes):
+    runs = [Run(homes / "runs" / "eggan_rafd" / f"2026-01-0{day}") for day in (1, 2, 3)]
+    for run in runs:
+        run.write_config({"name": "eggan_rafd"})
+    assert find_run("eggan_rafd") == runs[2]
+    runs[1].last.parent.mkdir()
+    runs[1].last.touch()
+    assert find_run("eggan_rafd") == runs[1]
+
+
+def test_a_run_that_is_gone_on_with_keeps_the_version_it_was_begun_by(homes, monkeypatch):
+    run, versions = Run(homes / "run"), iter("aabb")
+    monkeypatch.setattr(runs_module, "code_version", lambda: {"commit": next(versions)})
+    for _ in range(4):
+        run.write_config({"name": "eggan_rafd"})
+    assert json.loads((run.folder / "version.json").read_text()) == {
+        "commit": "a",
+        "resumed": [{"commit": "b"}],
+    }
 
 
 def test_unknown_experiments_and_runs_name_the_nearest(capsys):
