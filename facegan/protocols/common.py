@@ -1,5 +1,6 @@
 """What the protocols share: their sizes, the trivial rows, who is edited, and the figures."""
 
+import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,15 @@ def by_person(part: Any) -> list[np.ndarray]:
     identity = np.asarray(part.identity)
     order = np.argsort(identity, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(identity[order])) + 1)
+
+
+def write_pairs(path: Path, test: Any, **rows: np.ndarray) -> None:
+    """A CSV of the pictures of each pair: a column for each of ``rows``, indices (P,) in the test split."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(rows)
+        for pair in zip(*(index.tolist() for index in rows.values()), strict=True):
+            writer.writerow([test.records.path(row) for row in pair])
 
 
 def real_pairs(judge: IdentityJudge, finder: FaceFinder, part: Any, protocol: Protocol) -> dict[str, Any]:

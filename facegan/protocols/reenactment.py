@@ -4,7 +4,6 @@ Test people are driven by frames of other test people (4.1): a source is a perso
 head pose and AUs. What was asked for is the driver's own pose and AUs, as stored with it.
 """
 
-import csv
 import json
 from collections.abc import Callable
 from itertools import pairwise
@@ -24,7 +23,7 @@ from facegan.judges import Judges, similarity
 from facegan.judges.quality import quality_judges
 from facegan.metrics import Acceptance, Agreement, Presence
 from facegan.pixels import to_uint8
-from facegan.protocols.common import Protocol, choose_sources, json_ready, real_pairs
+from facegan.protocols.common import Protocol, choose_sources, json_ready, real_pairs, write_pairs
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
 Reenact = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -87,7 +86,7 @@ def evaluate(
     protocol = protocol or Protocol()
     out_dir.mkdir(parents=True, exist_ok=True)
     sources, drivers = choose_pairs(data.test, protocol.targets, protocol.seed)
-    _write_pairs(out_dir / "pairs.csv", data, sources, drivers)
+    write_pairs(out_dir / "pairs.csv", data.test, source=sources, driver=drivers)
     rows = (COPY_SOURCE, COPY_TARGET, method)
     presence = {row: Presence(AU_NAMES, sync_on_compute=False) for row in rows}
     intensity = {row: Agreement(AU_NAMES, sync_on_compute=False) for row in rows}
@@ -168,14 +167,6 @@ def evaluate(
     if log is not None:
         figures.curves(log, out_dir / "curves.png", figures.provenance(data.generated))
     return result_of_all
-
-
-def _write_pairs(path: Path, data: Any, sources: np.ndarray, drivers: np.ndarray) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["source", "driver"])
-        for pair in zip(sources.tolist(), drivers.tolist(), strict=True):
-            writer.writerow([data.test.records.path(row) for row in pair])
 
 
 def _apart(data: Any, sources: np.ndarray, drivers: np.ndarray) -> np.ndarray:

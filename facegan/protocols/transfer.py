@@ -3,7 +3,6 @@
 Sources and targets are drawn among the test people, always two of them; ``pairs.csv`` publishes the list.
 """
 
-import csv
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from facegan.faces import EXPRESSIONS
 from facegan.judges import ExpressionJudge, Judges, similarity
 from facegan.metrics import Acceptance
 from facegan.pixels import to_uint8
-from facegan.protocols.common import Protocol, by_person, json_ready, real_pairs
+from facegan.protocols.common import Protocol, by_person, json_ready, real_pairs, write_pairs
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
 Transfer = Callable[[Tensor, Tensor], Tensor]
@@ -109,7 +108,7 @@ def evaluate(
         raise UserError(
             f"the expression judge knows {', '.join(judge.expressions)}; no test picture shows one of them"
         )
-    _write_pairs(out_dir / "pairs.csv", data, sources, targets)
+    write_pairs(out_dir / "pairs.csv", data.test, source=sources, target=targets)
     rows = (COPY_SOURCE, COPY_TARGET, method)
     right = dict.fromkeys(rows, 0)
     real = {j.name: real_pairs(j, judges.finder, data.test, protocol) for j in judges.identity}
@@ -173,14 +172,6 @@ def _scores(like: Likeness, found: Mapping[str, list[Tensor]]) -> dict[str, Any]
         share = None if like.threshold is None else (values >= like.threshold).float().mean()
         scores[row] = {"mean": values.mean(), "share": share}
     return scores
-
-
-def _write_pairs(path: Path, data: Any, sources: np.ndarray, targets: np.ndarray) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["source", "target"])
-        for pair in zip(sources.tolist(), targets.tolist(), strict=True):
-            writer.writerow([data.test.records.path(row) for row in pair])
 
 
 def _figure(transfer: Transfer, data: Any, path: Path, protocol: Protocol) -> Path:
