@@ -4,7 +4,6 @@ The runs lie in ``<runs>/<experiment>-ablation[-<key>]/<variant>-seed<k>``. Each
 after another, or by a job of its own (submitit: SLURM, or processes on this machine).
 """
 
-import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -13,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from facegan.config import UserError, check, runs_home
+from facegan.config import UserError, check
 from facegan.evaluation import evaluate_run
 from facegan.experiment import ExperimentConfig, load_config, train
-from facegan.runs import Run, experiments
+from facegan.runs import Run, experiments, family
 from facegan.tables import headlines, markdown_table, number
 
 TABLE = "ablation.md"
@@ -115,8 +114,7 @@ def submit(
 
 
 def _home(experiment: str, overrides: Sequence[str]) -> Path:
-    key = f"-{hashlib.sha256(json.dumps(sorted(overrides)).encode()).hexdigest()[:6]}" if overrides else ""
-    return runs_home() / f"{experiment}-ablation{key}"
+    return family(f"{experiment}-ablation", overrides)
 
 
 def _result(run: Run) -> Path:

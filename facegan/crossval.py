@@ -4,7 +4,6 @@ The folds lie in ``<runs>/<experiment>-<K>folds[-<key>]/fold-<k>``; ``--fold k``
 """
 
 import csv
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +14,13 @@ import numpy as np
 from datamodules.splits import fold_parts
 from datamodules.store import Store
 from facegan import figures, report
-from facegan.config import UserError, check, runs_home
+from facegan.config import UserError, check
 from facegan.editing import load_module
 from facegan.experiment import ExperimentConfig, build_data, load_config, train
 from facegan.faces import EXPRESSIONS
 from facegan.protocols.common import json_ready
 from facegan.protocols.recognition import BASELINE, OURS, embedding, encode, measure
-from facegan.runs import Run
+from facegan.runs import Run, family
 
 RESULT, CODES = "recognition.json", "codes.npz"
 
@@ -51,8 +50,7 @@ def crossval(
     check("--folds", folds, at_least=2)
     if only is not None:
         check("--fold", only, at_least=0, at_most=folds - 1)
-    key = f"-{hashlib.sha256(json.dumps(sorted(overrides)).encode()).hexdigest()[:6]}" if overrides else ""
-    home = runs_home() / f"{config.name}-{folds}folds{key}"
+    home = family(f"{config.name}-{folds}folds", overrides)
     for fold in range(folds) if only is None else [only]:
         run = Run(home / f"fold-{fold}")
         if not (run.evaluation / RESULT).exists():

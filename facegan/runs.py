@@ -1,10 +1,12 @@
 """Experiments by name, and run folders ``<runs home>/<experiment>/<time>/`` with config, version, logs and results."""
 
+import hashlib
 import json
 import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -107,6 +109,12 @@ def new_run(experiment: str) -> Run:
             continue
         return Run(folder)
     raise UserError(f"could not make a new run folder in {runs_home() / experiment}")
+
+
+def family(name: str, overrides: Sequence[str]) -> Path:
+    """The folder of runs that belong together (folds, ablations): other overrides, another folder."""
+    key = f"-{hashlib.sha256(json.dumps(sorted(overrides)).encode()).hexdigest()[:6]}" if overrides else ""
+    return runs_home() / f"{name}{key}"
 
 
 def find_run(name: str) -> Run:
