@@ -1,4 +1,4 @@
-"""Batches of prepared faces: a whole batch is one gather from the store and a few indexed arrays."""
+"""Batches of prepared faces: a whole batch is read from the store at once, and a few indexed arrays."""
 
 from functools import cached_property
 from typing import Any
@@ -102,7 +102,7 @@ class FaceDataset(Dataset[Batch]):
             batch = self._faces(epoch, index, augment=True)
             if len(self.targets):
                 chosen = self.targets[target_rows(self.seed, epoch, index, len(self.targets))]
-                batch["target_au"] = torch.from_numpy(self.store.records.au[chosen])
+                batch["target_au"] = torch.from_numpy(self.store.au[chosen])
             return batch
         partner = self._partners.draw(self.seed, epoch, index, self.cross_probability)
         source = self._faces(epoch, index, augment=True)
@@ -120,7 +120,7 @@ class FaceDataset(Dataset[Batch]):
     def _faces(self, epoch: np.ndarray, index: np.ndarray, augment: bool) -> Batch:
         rows = self.rows[index]
         images = self.store.images(rows)
-        landmarks, pose = self.store.landmarks[rows], self.store.records.pose[rows]
+        landmarks, pose = self.store.landmarks[rows], self.store.pose[rows]
         if self.crop is not None and augment and self.training:
             draws = uniform(self.seed, CROP, epoch, index)[:, :2]
             images, landmarks, pose = self.crop.draw(images, landmarks, pose, draws)
@@ -143,7 +143,7 @@ class FaceDataset(Dataset[Batch]):
             extra["landmark_map"] = torch.from_numpy(dots(landmarks, images.shape[1]))
         return extra | {
             "image": images.permute(0, 3, 1, 2),
-            "au": torch.from_numpy(self.store.records.au[rows]),
+            "au": torch.from_numpy(self.store.au[rows]),
             "pose": torch.from_numpy(pose),
             "expression": torch.from_numpy(self.expression[index]),
             "identity": torch.from_numpy(self.identity[index]),

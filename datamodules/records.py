@@ -107,6 +107,15 @@ class Records:
         with pa.memory_map(str(path)) as source:
             return cls(pa.ipc.open_file(source).read_all())
 
+    @staticmethod
+    def offset(path: Path, name: str) -> int:
+        """Byte of a file that ``write`` left at which the numbers of ``au`` or ``pose`` begin, row by row."""
+        with pa.memory_map(str(path)) as source:
+            start = source.read_buffer().address
+            source.seek(0)
+            column = pa.ipc.open_file(source).read_all().column(name)
+            return int(column.chunk(0).flatten().buffers()[1].address - start) if len(column) else 0
+
     def write(self, path: Path) -> None:
         """Uncompressed Arrow IPC in one batch, so that ``open`` can map it."""
         table = self.table.unify_dictionaries().combine_chunks()

@@ -1,4 +1,4 @@
-"""Prepared faces on disk: memory-mapped arrays, one copy a batch.
+"""Prepared faces on disk: files of rows, of which a batch reads its own.
 
 A store is a folder with ``faces-00000.npy …`` (uint8 (n, S, S, 3)), ``landmarks.npy`` (float32 (N, 68, 2),
 pixels of the crop), ``records.arrow`` (the record table, pose as in the crop), ``left_out.csv`` and
@@ -13,22 +13,33 @@ import numpy as np
 import torch
 
 from datamodules.records import Records
+from datamodules.rowfile import RowFile
 from facegan.config import UserError
+from facegan.faces import N_AUS
 
 FORMAT = 1
 
 
 class Store:
-    """An open store. Opening maps files and reads no picture; pickling hands over the path only."""
+    """An open store. Opening reads no picture; pickling hands over the path only.
+
+    ``landmarks``, ``au`` and ``pose`` are read row by row: ``store.au[rows]``; ``records`` has all rows at once.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.meta = read_meta(self.path)
         self.image_size: int = self.meta["image_size"]
         self.records = Records.open(self.path / "records.arrow")
-        self.landmarks: np.ndarray = _map(self.path / "landmarks.npy")
-        self._shards = [_map(self.path / name) for name in self.meta["shards"]]
-        self._maps: dict[str, np.ndarray] = {}
+        try:
+            self.landmarks = RowFile.npy(self.path / "landmarks.npy")
+            self.au, self.pose = (self._column(name, width) for name, width in (("au", N_AUS), ("pose", 3)))
+            self._shards = [RowFile.npy(self.path / name) for name in self.meta["shards"]]
+        except (OSError, ValueError, EOFError) as error:
+            raise UserError(
+                f"the store {self.path} is damaged ({error}); delete it and prepare again"
+            ) from None
+        self._maps: dict[str, RowFile] = {}
         self._starts = np.cumsum([0, *(len(shard) for shard in self._shards)])
         if self._starts[-1] != len(self.records):
             raise UserError(
@@ -36,7 +47,11 @@ class Store:
                 "delete it and prepare again"
             )
 
-    def identity_maps(self, appearance: str) -> np.ndarray:
+    def _column(self, name: str, width: int) -> RowFile:
+        path = self.path / "records.arrow"
+        return RowFile(path, Records.offset(path, name), len(self.records), (width,), np.float32)
+
+    def identity_maps(self, appearance: str) -> RowFile:
         """(N, S, S, 3) uint8, where preparation was asked for them (``preparation.identity_maps``).
 
         Raises:
@@ -46,7 +61,7 @@ class Store:
             path = self.path / maps_file(appearance)
             if not path.exists():
                 raise UserError(f"there is no {path}; prepare again with data.identity_maps={appearance}")
-            self._maps[appearance] = _map(path)
+            self._maps[appearance] = RowFile.npy(path)
         return self._maps[appearance]
 
     def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
@@ -56,27 +71,19 @@ class Store:
         return len(self.records)
 
     def images(self, rows: np.ndarray) -> torch.Tensor:
-        """Faces (B, S, S, 3) uint8 of rows (B,), in their order; one gather from each shard touched."""
+        """Faces (B, S, S, 3) uint8 of rows (B,), in their order."""
         out = torch.empty((len(rows), self.image_size, self.image_size, 3), dtype=torch.uint8)
         view = out.numpy()
-        if len(self._shards) == 1:
-            np.take(self._shards[0], rows, axis=0, out=view, mode="clip")
-            return out
         shard_of = np.searchsorted(self._starts, rows, side="right") - 1
         for shard in np.unique(shard_of):
-            here = shard_of == shard
-            view[here] = self._shards[shard][rows[here] - self._starts[shard]]
+            here = np.flatnonzero(shard_of == shard)
+            self._shards[shard].read(rows[here] - self._starts[shard], view, here)
         return out
 
 
 def maps_file(appearance: str) -> str:
     """Name of the file of identity maps of one appearance."""
     return f"identity_maps-{appearance}.npy"
-
-
-def _map(path: Path) -> np.ndarray:
-    # As a plain array: indexing np.memmap itself costs microseconds more each time.
-    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def read_meta(path: Path) -> dict[str, Any]:

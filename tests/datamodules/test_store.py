@@ -1,4 +1,5 @@
 import json
+import os
 import pickle
 
 import numpy as np
@@ -44,6 +45,9 @@ def test_another_format_or_a_lost_shard_is_a_clear_error(tmp_path):
     write_store(tmp_path / "s")
     meta = json.loads((tmp_path / "s" / "store.json").read_text())
     (tmp_path / "s" / "store.json").write_text(json.dumps(meta | {"shards": meta["shards"][:2]}))
+    with pytest.raises(UserError, match="damaged"):
+        Store(tmp_path / "s")
+    os.truncate(tmp_path / "s" / meta["shards"][0], 200)
     with pytest.raises(UserError, match="damaged"):
         Store(tmp_path / "s")
     (tmp_path / "s" / "store.json").write_text(json.dumps(meta | {"format": 0}))

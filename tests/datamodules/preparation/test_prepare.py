@@ -52,7 +52,7 @@ def test_crops_labels_and_paths_stay_together(tmp_path, small_chunks):
         person, picture = divmod(row, 5)
         assert store.records.path(row).endswith(f"p{person:06d}/{picture + 1:06d}.png")
         np.testing.assert_allclose(store.records.au[row], aus(100 * person + picture), atol=1e-5)
-        eyes = store.landmarks[row, 36:42].mean(0), store.landmarks[row, 42:48].mean(0)
+        eyes = store.landmarks[row][36:42].mean(0), store.landmarks[row][42:48].mean(0)
         assert eyes[0][1] == pytest.approx(eyes[1][1], abs=1e-3)
         # The pose's roll is the CSV's 0.05 less what the crop turned: pictures lean by 0.05 (k - 2).
         assert store.records.pose[row, 2] == pytest.approx(0.05 - 0.05 * (picture - 2), abs=1e-5)
