@@ -1,5 +1,6 @@
 """The notebooks run from top to bottom, on runs of a few batches."""
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,7 @@ from datamodules.generated.folder import FOLDER_LAYOUT
 from facegan import experiment
 from facegan.runs import Run
 from tests.test_experiment import TINY
+from tests.test_transferring import SMALL
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
@@ -52,3 +54,45 @@ def test_ablation_analysis(homes, tmp_path, monkeypatch):
     text = outputs(NOTEBOOKS / "02_ablation_analysis.ipynb", monkeypatch)
     for words in ("AU MSE", "eggan_demo_no_identity-seed0", "au_mse        0.400", "ablate writes it"):
         assert words in text, text
+
+
+@pytest.fixture(scope="module")
+def small_faces(tmp_path_factory) -> Path:
+    return FOLDER_LAYOUT.write(
+        tmp_path_factory.mktemp("faces"), people=5, pictures=12, size=160, workers=1, aus="prototypes",
+        light_spread=0.0, pose_spread=(1.0, 1.0, 1.0),
+    )  # fmt: skip
+
+
+def test_tour(homes, monkeypatch):
+    pytest.importorskip("dlib")
+    few = [
+        "generate.0.people=8", "generate.0.pictures=4", "generate.1.people=2", "generate.1.pictures=4", "targets=6",
+        "method.pretrain_epochs=1", "method.epochs=1", "trainer.threads=1", "trainer.progress=false",
+        "log.wandb=disabled", "data.val_fraction=0.2", "data.batch_size=8", "judge=null",
+    ]  # fmt: skip
+    monkeypatch.setenv("FACEGAN_OVERRIDES", " ".join(few))
+    text = outputs(NOTEBOOKS / "01_tour.ipynb", monkeypatch)
+    assert "1 + 1 epochs, 64 pixels" in text and "copy the source" in text and "eggan_demo" in text, text
+
+
+def test_disentanglement(small_faces, homes, monkeypatch):
+    with (small_faces / "labels.csv").open() as file:
+        names = ",".join(sorted({row["expression"] for row in csv.DictReader(file)}))
+    file = homes / "tergan_small.yaml"
+    file.write_text("method: {name: tergan}\ndata: {name: folder, pairing: cross_identity}\n")
+    chosen = [f"data.roots=[{small_faces}]", f"method.expressions=[{names}]", f"data.expressions=[{names}]"]
+    run = experiment.train(experiment.load_config(str(file), [*SMALL, *chosen, "data.test_fraction=0.4"]))
+    monkeypatch.setenv("FACEGAN_EXPERIMENT", str(run.folder))
+    text = outputs(NOTEBOOKS / "03_disentanglement.ipynb", monkeypatch)
+    assert "24 pictures of 2 people never trained on" in text and "CNN baseline" in text, text
+
+
+def test_your_own_faces(small_faces, homes, monkeypatch):
+    pytest.importorskip("dlib")
+    options = [*TINY, f"data.roots=[{small_faces}]", "evaluate_after=false", "method.epochs=1"]
+    run = experiment.train(experiment.load_config("eggan_rafd", options))
+    monkeypatch.setenv("FACEGAN_EXPERIMENT", str(run.folder))
+    monkeypatch.setenv("FACEGAN_PICTURES", str(small_faces))
+    text = outputs(NOTEBOOKS / "04_your_own_faces.ipynb", monkeypatch)
+    assert "60 of 60 pictures have action units" in text, text

@@ -115,6 +115,10 @@ class TERGAN(AdversarialModule):
         """The targets' faces (B, 3, S, S) with the sources' expressions (3.1)."""
         return self._user(source.to(self.dtype), target.to(self.dtype))
 
+    def synthesise(self, expression_code: Tensor, identity_code: Tensor) -> Tensor:
+        """The faces (B, 3, S, S) of codes f(e) (B, 30) and f(i) (B, 50): G_de (3.1.2)."""
+        return self._user.G_de(torch.cat([expression_code, identity_code], 1))
+
     def expression_codes(self, images: Tensor, baseline: bool = False) -> Tensor:
         """f(e) (B, 30); ``baseline``: of the encoder as stage 1 left it, the paper's CNN baseline (4.4)."""
         encoder = self.pretrained.G_es if baseline else self._user.G_es
