@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from datamodules import sources
 from datamodules.dataset import PICTURE_KEYS, Batch, FaceDataset, to_float
+from datamodules.discovery import PHOTOGRAPHS
 from datamodules.pairing import PAIRINGS
 from datamodules.preparation.chunks import replacing
 from datamodules.preparation.identity_maps import add_identity_maps
@@ -34,7 +35,6 @@ from facegan.config import PrepareConfig, UserError, check, check_ranges, data_h
 from facegan.faces import EXPRESSIONS
 
 _PLACES = "sources.txt"  # of a store: the folders that it was made from
-PHOTOGRAPHS = "photographs"  # in ``generated``, where a root of them stands beside generated faces
 
 
 @dataclass
@@ -63,7 +63,9 @@ class DataConfig(PrepareConfig):
     jitter: float = 0.0  # strength of random brightness, contrast and saturation, 0 to 1; EGGAN: none
     expressions: list[str] = field(default_factory=list)  # use pictures of these alone; none named: all
     needs_au: bool = True  # leave out pictures without AU intensities
-    au_root: str | None = None  # OpenFace's CSVs in a tree like that of the raw data; None: with the pictures
+    au_root: str | None = (
+        None  # OpenFace's CSVs in a tree like that of the raw data, and no others; None: with the pictures
+    )
     min_confidence: float = 0.7  # of OpenFace; below it a face counts as not tracked
     num_workers: int = 0  # a batch is one memory copy: workers would only hand it on
     prepare_workers: int | None = None  # processes; None: one a core
@@ -102,7 +104,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
 
     def roots(self) -> list[Path]:
         """Folders (or files) of the raw data."""
-        return [Path(self.config.root) if self.config.root else data_home() / self.config.name]
+        return [Path(self.config.root if self.config.root else data_home() / self.config.name).absolute()]
 
     def au_root(self) -> Path | None:
         """``data.au_root`` as a path.
@@ -142,7 +144,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
             return self.split(records)
         path, rows = Path(self.config.splits), np.arange(len(records))
         people = read_people(path)
-        if not set(people) & set(records.people()):
+        if not set(people) & set(records.everybody()):
             raise UserError(
                 f"data.splits={path} names {_people(len(people))}, none of the {len(records.people()):,} of "
                 f"{self.config.name}, who are called {', '.join(records.people()[:3])} …"
@@ -302,6 +304,11 @@ class FaceDataModule(pl.LightningDataModule, ABC):
     def n_identities(self) -> int:
         """Number of people to train on."""
         return len(self.identities)
+
+    def people(self) -> dict[str, str]:
+        """Part of each person whose pictures are used: train, val or test; of one split by time, train."""
+        named = {"test": self.test, "val": self.val, "train": self.train}
+        return {name: part for part, faces in named.items() for name in faces.identities}
 
     def describe(self) -> str:
         """One paragraph: what pictures are used, of whom, real or generated."""

@@ -33,6 +33,7 @@ from datamodules.splits import Split, by_person, fold_parts
 from facegan.config import UserError, check
 from facegan.faces import EXPRESSIONS
 
+N_PEOPLE = 101
 EMOTIONS = ("Angry", "Disgust", "Fear", "Happy", "Sad", "Surprise")
 ACCESS = (
     "BU-4DFE is given for research, on a signed agreement, by Binghamton University: "
@@ -103,7 +104,10 @@ class BU4DFE(FaceDataModule):
                 f"data.exclude names {', '.join(sorted(unused))}: write person/expression, as in F012/Angry, with "
                 f"an expression of {', '.join(EMOTIONS)}, and a person that is there"
             )
-        return Found(rows.records(), left_out, [], codes, generated_by(root))
+        records = rows.records()
+        there = len(records.people())
+        notes = [f"{there} of BU-4DFE's {N_PEOPLE} people are here"] if there < N_PEOPLE else []
+        return Found(records, left_out, notes, codes, generated_by(records))
 
     def _chosen(self, emotion: str, frames: int) -> list[tuple[int, int]]:
         """(frame, expression) of one sequence; no frame is both neutral and not."""
@@ -117,7 +121,7 @@ class BU4DFE(FaceDataModule):
         config = self.config
         parts: dict[str, str] = {}
         for sex in "FM":
-            people = [name for name in records.people() if name.startswith(sex)]
+            people = [name for name in records.everybody() if name.startswith(sex)]
             if people:
                 parts |= fold_parts(people, config.folds, config.fold, config.fold_by, config.seed)
         return by_person(records, np.arange(len(records)), parts)

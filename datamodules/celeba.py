@@ -114,7 +114,8 @@ class CelebA(FaceDataModule):
             )
         if not rows.paths:
             raise UserError(f"none of {len(pictures):,} pictures in {folder} is left.\n" + "\n".join(notes))
-        return Found(rows.records(), left_out, notes, codes, generated_by(root))
+        records = rows.records()
+        return Found(records, left_out, notes, codes, generated_by(records))
 
     def split(self, records: Records) -> Split:
         """The official partition; pictures that its list does not name are not used."""

@@ -7,18 +7,24 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+
+from datamodules.records import Records
 from facegan.config import UserError
 
 _JUNK = re.compile(r"^(__MACOSX|processed|\..*|Thumbs\.db)$")
 _PACKED = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".rar")
+_CLIP = re.compile(r"^id1\d{4}#[\w-]{11}#\d+#\d+\.(?i:mp4)$")  # of VoxCeleb, all in one folder
 _LOOK_AT = 5_000  # folders, before a root counts as unknown
+_LOOK_FOR_HEAD = 32  # pictures of a root
+PHOTOGRAPHS = "photographs"  # beside a head's name, where there are both
 
 SIGNS: Mapping[str, tuple[str, str, str]] = {
     "rafd": ("RaFD", "file", r"^Rafd\d{3}_\d\d_"),
     "oulu_casia": ("Oulu-CASIA", "folder", r"^(NI|VL)(_Acropped)?$"),
     "bu4dfe": ("BU-4DFE", "path", r"(^|/)[FM]0\d\d/(Angry|Disgust|Fear|Happy|Sad|Surprise)$"),
     "mmi": ("MMI", "file", r"^S\d{3}-\d{3}(-oao_aucs)?\.xml$"),
-    "voxceleb": ("VoxCeleb", "path", r"/1\.6/[\w-]{11}$"),
+    "voxceleb": ("VoxCeleb", "path", r"/1\.6/[\w-]{11}$|(^|/)id1\d{4}/[\w-]{11}$"),
     "celeba": ("CelebA", "file", r"^(list_attr_celeba|identity_CelebA|list_eval_partition)\.(txt|csv)$"),
 }
 """What gives a data set away, by its name in ``data.name``: title, where to look, pattern."""
@@ -49,6 +55,8 @@ def looks_like(root: Path) -> str | None:
         for name, (_, where, pattern) in SIGNS.items():
             if any(re.search(pattern, item) for item in seen[where]):
                 return name
+        if any(_CLIP.match(file) for file in files):
+            return "voxceleb"
     return None
 
 
@@ -58,6 +66,8 @@ def not_here(title: str, name: str, root: Path, example: str, access: str) -> st
         there = "there is no such folder"
     elif (other := looks_like(root)) not in (None, name):
         there = f"it looks like {SIGNS[other][0]} (data.name={other})"
+    elif other == name:
+        there = "it has the folders of that form, but no pictures (or clips) in them"
     elif packed := sorted(path.name for path in root.iterdir() if path.name.lower().endswith(_PACKED)):
         there = f"it holds {packed[0]}, still packed"
     else:
@@ -70,13 +80,23 @@ def not_here(title: str, name: str, root: Path, example: str, access: str) -> st
     )
 
 
-def generated_by(root: Path) -> str | None:
-    """The head that drew a root's pictures, by its GENERATED.json; None for photographs."""
+def generated_by(records: Records) -> str | None:
+    """The head that drew a table's pictures, by the GENERATED.json of a folder that they lie below.
+
+    None for photographs; where there are both, "ict + photographs". Some pictures of each root are looked at.
+    """
+    codes, found = records.codes("root"), set()
+    for code in np.unique(codes):
+        rows = np.flatnonzero(codes == code)
+        some = rows[np.unique(np.linspace(0, len(rows) - 1, _LOOK_FOR_HEAD).astype(int))]
+        for folder in {Path(records.path(row)).parent for row in some.tolist()}:
+            marks = (place / "GENERATED.json" for place in (folder, *folder.parents))
+            found.add(next((_head(mark) for mark in marks if mark.is_file()), PHOTOGRAPHS))
+    return " + ".join(sorted(found)) if found - {PHOTOGRAPHS} else None
+
+
+def _head(mark: Path) -> str:
     try:
-        return str(json.loads((root / "GENERATED.json").read_text())["head"])
-    except FileNotFoundError:
-        return None
+        return str(json.loads(mark.read_text())["head"])
     except (KeyError, TypeError, json.JSONDecodeError):
-        raise UserError(
-            f"{root / 'GENERATED.json'} does not name the head; generate the faces again"
-        ) from None
+        raise UserError(f"{mark} does not name the head; generate the faces again") from None

@@ -14,7 +14,6 @@ A picture can only be missing some of this, never be wrong because of it: withou
 """
 
 import csv
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,16 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.base import PHOTOGRAPHS, DataConfig, FaceDataModule
-from datamodules.discovery import generated_by
+from datamodules.base import DataConfig, FaceDataModule
+from datamodules.discovery import SIGNS, generated_by, looks_like, walk
 from datamodules.preparation.openface import is_openface
 from datamodules.preparation.pictures import UnreadablePicture, count_frames, is_picture, is_video
 from datamodules.records import Found, Records, expression_index
 from datamodules.rows import Rows, Tables
 from datamodules.splits import Split, by_person, by_time, draw_people, join
 from facegan.config import UserError, check, check_ranges
-
-_NO_PICTURES = re.compile(r"^(processed|__MACOSX|\..*|.*_aligned)$")  # OpenFace's own output among them
 
 
 @dataclass
@@ -41,7 +38,9 @@ class FolderConfig(DataConfig):
     name: str = "folder"
     roots: list[str] = field(default_factory=list)  # several folders or videos together, beside root
     test_roots: list[str] = field(default_factory=list)  # folders of test people only
-    split: str = "auto"  # people | time | auto: a root with one person by time, other roots by person
+    split: str = (
+        "auto"  # people | time | auto: by time where one person has more than a picture, else by person
+    )
     test_fraction: float = 0.1  # of the people of a root, at least one unless 0; none with test_roots
     val_fraction: float = 0.05  # of the people of a root
 
@@ -60,9 +59,9 @@ class Folder(FaceDataModule):
     def roots(self) -> list[Path]:
         """All folders (or single videos) that are read, those of test people last."""
         config = self.config
-        mine = [Path(root) for root in ([config.root] if config.root else []) + config.roots]
+        mine = [Path(root).absolute() for root in ([config.root] if config.root else []) + config.roots]
         mine = mine or super().roots()
-        return mine + [Path(root) for root in config.test_roots]
+        return mine + [Path(root).absolute() for root in config.test_roots]
 
     def find(self) -> Found:
         """Pictures, people, expressions and AUs of all roots.
@@ -71,12 +70,12 @@ class Folder(FaceDataModule):
             UserError: a root is missing, or holds no picture and no video.
         """
         parts = [find_folder(root, self.config.min_confidence, self.au_root()) for root in self.roots()]
-        heads = sorted({part.generated or PHOTOGRAPHS for part in parts})
+        records = Records.concatenate([part.records for part in parts])
         return Found(
-            Records.concatenate([part.records for part in parts]),
+            records,
             [item for part in parts for item in part.left_out],
             [note for part in parts for note in part.notes],
-            generated=" + ".join(heads) if heads != [PHOTOGRAPHS] else None,
+            generated=generated_by(records),
         )
 
     def split(self, records: Records) -> Split:
@@ -85,16 +84,16 @@ class Folder(FaceDataModule):
         if config.split not in ("people", "time", "auto"):
             raise UserError(f"data.split={config.split} is unknown; choose people, time or auto")
         names, codes = records.names("root"), records.codes("root")
-        identity, identities = records.codes("identity"), records.names("identity")
         tested = {_root_name(Path(root)) for root in config.test_roots}
         none = np.zeros(0, np.int64)
         splits = []
         for code, name in enumerate(names):
             rows = np.flatnonzero(codes == code)
-            people = [identities[i] for i in np.unique(identity[rows])]
+            people = records.everybody(name)
+            several = np.unique(records.codes("identity")[rows], return_counts=True)[1] > 1
             if name in tested:
                 splits.append(Split(none, none, rows))
-            elif config.split == "time" or (config.split == "auto" and len(people) == 1):
+            elif config.split == "time" or (config.split == "auto" and several.sum() == 1):
                 splits.append(by_time(records, rows))
             else:
                 val = round(config.val_fraction * len(people))
@@ -164,7 +163,15 @@ def find_folder(root: Path, min_confidence: float, au_root: Path | None = None) 
             f"{root.absolute()} holds no picture (.jpg, .png, .bmp, .webp, .tif) and no video (.mp4, .avi); "
             "set data.root to a folder that does"
         )
-    return Found(rows.records(), left_out, notes, generated=generated_by(base))
+    records = rows.records()
+    if labels:
+        there = set(records.table.column("path").to_pylist())
+        names = {path.rpartition("/")[2] for path in there}
+        if absent := [path for path in labels if path not in there and path not in names]:
+            notes.append(f"{len(absent):,} rows of labels.csv have no picture (as {absent[0]})")
+    if root.is_dir() and (other := looks_like(root)):
+        notes.append(f"{root} looks like {SIGNS[other][0]}: data.name={other} knows its people and labels")
+    return Found(records, left_out, notes)
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
@@ -172,9 +179,11 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
     if root.is_file():
         yield root.parent, [root]
         return
-    for name, folders, files in os.walk(root):
-        folders[:] = sorted(folder for folder in folders if not _NO_PICTURES.match(folder))
-        yield Path(name), [Path(name, file) for file in sorted(files) if not file.startswith(".")]
+    for place, folders, files in walk(root):
+        folders[:] = [
+            folder for folder in folders if not folder.endswith("_aligned")
+        ]  # OpenFace's own output
+        yield place, [place / file for file in files]
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

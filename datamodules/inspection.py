@@ -1,5 +1,6 @@
 """A look at raw data: what is there, what was left out and why, and a sheet of samples with their landmarks."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,8 @@ from datamodules.splits import PARTS, Split
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
 
-_LOOKED_AT = 300  # files whose size is read
+_LOOKED_AT = 300  # files that are read
+_WEIGHED = 200_000  # files that are looked at for being empty
 _SIDE = 160  # pixels of a sample in the sheet
 _TEXT = 16
 
@@ -62,23 +64,39 @@ def _spread(records: Records, count: int) -> list[int]:
 
 
 def _sizes(records: Records) -> str:
-    """Width x height of some files, read from the files."""
+    """Width x height of some files, read whole, and how many of all are empty."""
     sizes: Counter[str] = Counter()
+    damaged: list[str] = []
     rows = _spread(records, _LOOKED_AT)
     for path in dict.fromkeys(records.path(row) for row in rows):
         try:
             if is_picture(Path(path)):
                 with Image.open(path) as image:
                     width, height = image.size
+                    image.load()  # a copy that was cut short is seen only now
             else:
                 (height, width), _ = frame_size_and_count(path)
         except (OSError, SyntaxError, UnreadablePicture):
             sizes["unreadable"] += 1
+            damaged.append(path)
         else:
             sizes[f"{width} x {height}"] += 1
     most = ", ".join(f"{size} ({count:,})" for size, count in sizes.most_common(6))
     more = f" and {len(sizes) - 6} others" if len(sizes) > 6 else ""
-    return f"sizes of {sizes.total():,} files: {most}{more}"
+    lines = [f"sizes of {sizes.total():,} files: {most}{more}"]
+    if damaged:
+        lines.append(f"unreadable, as {', '.join(damaged[:3])}")
+    empty = [path for path in dict.fromkeys(map(records.path, _spread(records, _WEIGHED))) if _is_empty(path)]
+    if empty:
+        lines.append(f"{len(empty):,} files are empty, as {', '.join(empty[:3])}")
+    return "\n".join(lines)
+
+
+def _is_empty(path: str) -> bool:
+    try:
+        return os.path.getsize(path) == 0
+    except OSError:
+        return False
 
 
 def sheet(records: Records, landmarks: str = "dlib", count: int = 24, columns: int = 8) -> np.ndarray:

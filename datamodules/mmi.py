@@ -54,6 +54,8 @@ _FEWEST = 3  # frames of a clip
 _BLINKS = ("45", "46")  # AUs that come and go beside an expression
 _MEDIA = re.compile(r"^(?P<person>S\d{3})-\d{3}\.(?:avi|mpe?g|mp4|jpe?g|png)$", re.IGNORECASE)
 
+_ABOUT = re.compile(r"^(?P<stem>s\d{3}-\d{3})\.xml$")  # in small letters
+
 
 @dataclass
 class MMIConfig(DataConfig):
@@ -135,7 +137,8 @@ class MMI(FaceDataModule):
                 f"data.sides={config.sides} and data.frames={config.frames}: "
                 + "; ".join(sorted({reason for _, reason in left_out}))
             )
-        return Found(rows.records(), left_out, [], codes, generated_by(root))
+        records = rows.records()
+        return Found(records, left_out, [], codes, generated_by(records))
 
     def _add(self, rows: Rows, session: Session, root: Path, left_out: list[tuple[str, str]]) -> None:
         path, folder = session.media.relative_to(root), session.media.parent
@@ -194,7 +197,7 @@ class MMI(FaceDataModule):
     def split(self, records: Records) -> Split:
         """One fold of people is tested on, the others are trained on."""
         config = self.config
-        parts = fold_parts(records.people(), config.folds, config.fold, config.fold_by, config.seed)
+        parts = fold_parts(records.everybody(), config.folds, config.fold, config.fold_by, config.seed)
         return by_person(records, np.arange(len(records)), parts)
 
 
@@ -204,6 +207,10 @@ def _sessions(root: Path, left_out: list[tuple[str, str]]) -> Iterator[Session]:
     seen: set[tuple[int, str]] = set()
     for place, files in sorted(places, key=lambda item: int(item[0].name)):
         named = {file.lower(): place / file for file in files}
+        recorded = {Path(match.string).stem.lower() for match in filter(None, map(_MEDIA.match, files))}
+        for name, path in named.items():
+            if (xml := _ABOUT.match(name)) and xml["stem"] not in recorded:
+                left_out.append((str(path), "XML without its clip or picture"))
         for match in filter(None, map(_MEDIA.match, files)):
             media = place / match.string
             stem = media.stem.lower()

@@ -15,9 +15,9 @@ Data sheet
     Cite        Langner et al., "Presentation and validation of the Radboud Faces Database", 2010.
 """
 
-import os
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 
 from datamodules.base import DataConfig, FaceDataModule
-from datamodules.discovery import generated_by, not_here
+from datamodules.discovery import generated_by, not_here, walk
 from datamodules.preparation.openface import read_openface
 from datamodules.records import Found, Records, expression_index
+from datamodules.rows import UNUSED_TABLE
 from datamodules.splits import Split, by_person, draw_people
 from facegan.config import UserError, check_ranges
 from facegan.faces import N_AUS, N_LANDMARKS
@@ -82,7 +83,7 @@ class RaFD(FaceDataModule):
             elsewhere = "Or train on generated people of another layout: facegan train eggan_generated"
             raise UserError(not_here("RaFD", "rafd", root, example, ACCESS) + f"\n{elsewhere}")
         if config.au_root:
-            tables = _look_through(Path(config.au_root))[1] | tables
+            tables = _look_through(Path(config.au_root))[1]
         rows: list[dict[str, Any]] = []
         about = ("camera", "group", "sex", "emotion", "gaze")
         codes = {name: Counter(match[name] for match in pictures.values()) for name in about}
@@ -103,6 +104,7 @@ class RaFD(FaceDataModule):
                 f"data.kids={config.kids}"
             )
         notes = [f"{others:,} files without a name of RaFD's form were passed over"] if others else []
+        notes += self._missing(rows, pictures, tables)
         left_out: list[tuple[str, str]] = []
         labels = _labels([row["path"] for row in rows], tables, config.min_confidence, left_out)
         records = Records.build(
@@ -115,11 +117,31 @@ class RaFD(FaceDataModule):
                 **labels,
             }
         )
-        return Found(records, left_out, notes, codes, generated_by(root))
+        return Found(records, left_out, notes, codes, generated_by(records))
+
+    def _missing(
+        self, rows: list[dict[str, Any]], pictures: Mapping[Path, re.Match[str]], tables: Mapping[str, Path]
+    ) -> list[str]:
+        """Sentences on what a whole RaFD would have."""
+        config = self.config
+        counts = Counter(_person(row) for row in rows)
+        whole = len(config.cameras) * len(config.gazes) * (len(config.emotions) or 8)
+        short = sorted(name for name, count in counts.items() if count < whole)
+        notes = []
+        if (people := 67 if config.kids else 57) > len(counts):
+            notes.append(f"{len(counts)} of RaFD's {people} people are here")
+        if short:
+            lost = sum(whole - counts[name] for name in short)
+            notes.append(
+                f"{lost:,} pictures of {len(short)} people are missing (as of {', '.join(short[:3])})"
+            )
+        there = {path.stem for path in pictures}
+        alone = [stem for stem in tables if NAME.match(f"{stem}.jpg") and stem not in there]
+        return notes + ([f"{len(alone):,} CSVs have no picture (as {alone[0]}.csv)"] if alone else [])
 
     def split(self, records: Records) -> Split:
         """By person; the test people hold at least one of each group, sexes apart for adults."""
-        people = records.people()
+        people = records.everybody()
         groups = {name: "Kid" if "Kid" in name else name.split("_", 1)[1] for name in people}
         config = self.config
         parts = draw_people(people, config.val_people, config.test_people, config.seed, groups)
@@ -136,22 +158,27 @@ def _look_through(root: Path) -> tuple[dict[Path, re.Match[str]], dict[str, Path
     tables: dict[str, Path] = {}
     seen: set[str] = set()
     others = 0
-    for name, folders, files in os.walk(root):
-        folders[:] = sorted(
-            folder for folder in folders if folder != "__MACOSX" and not folder.startswith(".")
-        )
-        for file in sorted(files):
+    for place, files in _folders(root):
+        for file in files:
             if file.lower().endswith(".csv"):
-                tables.setdefault(file[:-4], Path(name, file))
+                tables.setdefault(file[:-4], place / file)
                 continue
             match = NAME.match(file)
             # OpenFace puts its own drawing of each picture, with the same name, into processed/.
-            if match and Path(name).name != "processed" and file.lower() not in seen:
+            if match and place.name != "processed" and file.lower() not in seen:
                 seen.add(file.lower())
-                pictures[Path(name, file)] = match
+                pictures[place / file] = match
             else:
                 others += file != "GENERATED.json"
     return pictures, tables, others
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Folders below a root with their files; what OpenFace put into ``processed`` after the folder's own."""
+    for place, folders, files in walk(root):
+        yield place, files
+        if (processed := place / "processed").is_dir() and processed.name not in folders:
+            yield processed, sorted(path.name for path in processed.iterdir())
 
 
 def _labels(
@@ -171,7 +198,8 @@ def _labels(
         try:
             table = read_openface(tables[path.stem], min_confidence).one_face_a_frame()
         except UserError as error:
-            left_out.append((str(tables[path.stem]), str(error)))
+            csv = tables[path.stem]
+            left_out.append((str(csv), UNUSED_TABLE + str(error).replace(f"{csv} ", "")))
             continue
         if len(table):
             for name, values in columns.items():

@@ -5,6 +5,7 @@ keeps the rows whose face was found. The table lives in Arrow memory: opened fro
 map, so millions of rows open in milliseconds and are shared between processes.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from facegan.faces import EXPRESSIONS, N_AUS, N_LANDMARKS, UNKNOWN_EXPRESSION
 
+_EVERYBODY = b"everybody"  # in the schema's metadata: people by root, as JSON
 _NAMES = pa.dictionary(pa.int32(), pa.string())
 _PER_FACE = {"au": N_AUS, "pose": 3, "landmarks": 2 * N_LANDMARKS}
 
@@ -208,6 +210,28 @@ class Records:
         """Path of a row's picture or video, with its root."""
         root = self.table.column("root")[row].as_py()
         return str(Path(root) / self.table.column("path")[row].as_py())
+
+    def everybody(self, root: str | None = None) -> list[str]:
+        """Sorted names of the people of the raw data, or of one of its roots; what splits are drawn from.
+
+        In a store these are also the people of whom no face was found: else a split would depend on the finder.
+        """
+        noted = (self.table.schema.metadata or {}).get(_EVERYBODY)
+        by_root = json.loads(noted) if noted else self._people_by_root()
+        return sorted({name for place, names in by_root.items() if root in (None, place) for name in names})
+
+    def remembering_everybody(self) -> "Records":
+        """The same rows; whatever is selected of them, ``everybody`` gives the people that are here now."""
+        noted = {_EVERYBODY: json.dumps(self._people_by_root())}
+        return Records(self.table.replace_schema_metadata(noted))
+
+    def _people_by_root(self) -> dict[str, list[str]]:
+        roots, people = self.names("root"), self.names("identity")
+        pairs = np.unique(np.stack([self.codes("root"), self.codes("identity")]), axis=1).T
+        found: dict[str, list[str]] = {}
+        for root, person in pairs.tolist():
+            found.setdefault(roots[root], []).append(people[person])
+        return found
 
     def people(self) -> list[str]:
         """Sorted names of the identities that have a row."""

@@ -11,6 +11,8 @@ from datamodules.records import Records
 from facegan.config import UserError
 from facegan.faces import N_AUS, N_LANDMARKS
 
+UNUSED_TABLE = "a CSV is not used, its pictures stay: "
+
 
 class Table:
     """One OpenFace CSV with its rows by frame."""
@@ -30,7 +32,8 @@ class Tables:
         folder: of the pictures.
         min_confidence: below it a face counts as not tracked.
         left_out: gets what is damaged.
-        beside: the same folder in a tree of CSVs apart (``data.au_root``); it comes first.
+        beside: the same folder in a tree of CSVs apart (``data.au_root``); what lies with the pictures then
+            counts no more.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class Tables:
         inside = [folder, folder / "processed"]
         outside = [] if folder == root else [folder.parent, folder.parent / "processed", root / "processed"]
         if beside is not None:
-            inside, outside = [beside, *inside], [beside.parent, *outside]
+            inside, outside = [beside], [beside.parent]
         self._by_file = self._listed(inside)
         self._by_folder = self._listed(inside + outside, only=folder.absolute().name)
 
@@ -77,7 +80,7 @@ class Tables:
         try:
             return Table(path, self._min_confidence)
         except UserError as error:
-            self._left_out.append((str(path), str(error)))
+            self._left_out.append((str(path), UNUSED_TABLE + str(error).replace(f"{path} ", "")))
             return None
 
 

@@ -76,6 +76,14 @@ def read_people(path: Path) -> dict[str, str]:
     return people
 
 
+def write_people(path: Path, people: Mapping[str, str]) -> None:
+    """A list that ``read_people`` reads."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("identity", "part"))
+        table.writerows(sorted(people.items()))
+
+
 def by_part(records: Records) -> Split:
     """Rows by the data set's own partition; those without a part are left out."""
     return _by_name(records.names("part"), records.codes("part"), np.arange(len(records)))

@@ -1,8 +1,9 @@
 """Prepared faces on disk: files of rows, of which a batch reads its own.
 
 A store is a folder with ``faces-00000.npy …`` (uint8 (n, S, S, 3)), ``landmarks.npy`` (float32 (N, 68, 2),
-pixels of the crop), ``records.arrow`` (the record table, pose as in the crop), ``left_out.csv`` and
-``store.json`` (how it was made). It appears under its name only when it is complete.
+pixels of the crop), ``records.arrow`` (the record table, pose as in the crop), ``left_out.csv`` (each picture and
+why), ``report.json`` (how many, and why) and ``store.json`` (how it was made). It appears under its name only when
+it is complete.
 """
 
 import json

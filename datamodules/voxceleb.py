@@ -49,7 +49,7 @@ KINDS = ("dense", "1fps", "clips")
 _VIDEO = r"[A-Za-z0-9_-]{11}"
 _FRAMES = re.compile(rf"(?:^|/)(?P<person>[^/]+)/1\.6/(?P<video>{_VIDEO})(?:/(?P<track>\d+))?$")
 _CLIPS = re.compile(rf"(?:^|/)(?P<person>id1\d{{4}})/(?P<video>{_VIDEO})$")
-_CUT = re.compile(rf"^(?P<person>id1\d{{4}})#(?P<video>{_VIDEO})#(?P<start>\d+)#(?P<end>\d+)(?:\.mp4)?$")
+_CUT = re.compile(rf"^(?P<person>id1\d{{4}})#(?P<video>{_VIDEO})#(?P<start>\d+)#(?P<end>\d+)(?:\.(?i:mp4))?$")
 _NUMBER = re.compile(r"^(?P<number>\d+)\.(?:jpe?g|png)$", re.IGNORECASE)
 _SECOND = 25  # frames; the pictures at one a second are numbered by the frames of the video
 
@@ -141,7 +141,8 @@ class VoxCeleb(FaceDataModule):
             raise UserError(
                 f"no track below {root.absolute()} has data.min_frames={config.min_frames} frames"
             )
-        return Found(Records.concatenate(tables), left_out, notes, codes, generated_by(root))
+        records = Records.concatenate(tables)
+        return Found(records, left_out, notes, codes, generated_by(records))
 
     def _add(self, rows: Rows, place: Place, part: str, root: Path, left_out: list[tuple[str, str]]) -> None:
         config, clip = self.config, place.path.is_file()
@@ -192,7 +193,7 @@ class VoxCeleb(FaceDataModule):
             held = draw_people(people, round(config.val_share * len(people)), 0, config.seed)
             trained = by_person(records, split.train, held)
             return Split(trained.train, trained.val, split.test)
-        people = records.people()
+        people = records.everybody()
         val = round(config.val_share * len(people))
         test = len(people) - val - max(1, round(config.train_share * len(people)))
         return by_person(

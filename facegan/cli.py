@@ -123,6 +123,8 @@ def _data(args: argparse.Namespace) -> None:
     try:
         split = data.parts(found.records)
     except UserError as error:
+        if args.splits:
+            raise
         # a part of a data set is worth a look, too
         print(f"{error}\n")
         none = np.zeros(0, np.int64)
@@ -222,7 +224,12 @@ def _train(args: argparse.Namespace) -> None:
     if config.evaluate_after:
         from facegan.evaluation import evaluate_run
 
-        written |= evaluate_run(run)
+        try:
+            written |= evaluate_run(run)
+        except UserError as error:
+            raise UserError(
+                f"{error}\nThe training itself is whole: {run.last}. Then type: facegan evaluate {run.folder}"
+            ) from None
     for key, path in written.items():
         print(f"{key:14} {path}")
 

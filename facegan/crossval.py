@@ -3,7 +3,6 @@
 The folds lie in ``<runs>/<experiment>-<K>folds[-<key>]/fold-<k>``; ``--fold k`` does one of them, for a cluster.
 """
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.splits import fold_parts
+from datamodules.splits import fold_parts, write_people
 from datamodules.store import Store
 from facegan import figures, report
 from facegan.config import UserError, check
@@ -69,14 +68,11 @@ def _do(config: ExperimentConfig, run: Run, folds: int, fold: int) -> None:
     """Train one fold from where it is, and measure it."""
     data = build_data(config)
     data.prepare_data()
-    people = Store(data.store_path()).records.people()
+    people = Store(data.store_path()).records.everybody()
     by = getattr(config.data, "fold_by", "shuffled")
     run.folder.mkdir(parents=True, exist_ok=True)
-    config.data.splits = str(run.folder / "people.csv")
-    with open(config.data.splits, "w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(("identity", "part"))
-        table.writerows(sorted(fold_parts(people, folds, fold, by, config.seed).items()))
+    config.data.splits = str(run.folder / "fold.csv")
+    write_people(run.folder / "fold.csv", fold_parts(people, folds, fold, by, config.seed))
     print(f"fold {fold} of {folds}: {run.folder}")
     train(config, resume=run if run.last.exists() else None, into=run)
     module = load_module(run, can="recognise").eval().requires_grad_(False)

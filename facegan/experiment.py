@@ -21,6 +21,7 @@ from yaml import YAMLError
 from datamodules.all import DATAMODULES
 from datamodules.base import FaceDataModule
 from datamodules.generated.request import GenerateConfig, ensure_generated, wait_until_generated
+from datamodules.splits import write_people
 from facegan import callbacks
 from facegan.config import LogConfig, TrainerConfig, UserError, check, check_ranges
 from facegan.logs import RunCSVLogger, wandb_logger
@@ -390,6 +391,7 @@ def train(config: ExperimentConfig, resume: Run | None = None, into: Run | None 
         )
     if first_rank():
         run.write_config(plain(config))
+        write_people(run.people, data.people())
     try:
         trainer = build_trainer(config, run, module, resume_at)
     except MisconfigurationException as error:  # no GPU, too few devices

@@ -58,6 +58,11 @@ class Run:
         return self.folder / "samples"
 
     @property
+    def people(self) -> Path:
+        """Who was trained on, and who is tested on; as ``data.splits`` takes it."""
+        return self.folder / "people.csv"
+
+    @property
     def evaluation(self) -> Path:
         """Tables and figures of the protocol."""
         return self.folder / "evaluation"

@@ -132,7 +132,8 @@ def read_openface(path: Path, min_confidence: float = MIN_CONFIDENCE) -> OpenFac
     missing = np.full(n, np.nan)
 
     confidence = columns["confidence"]
-    valid = (confidence >= min_confidence) & (columns.get("success", np.ones(n)) > 0)
+    frame = columns.get("frame", np.ones(n))
+    valid = (confidence >= min_confidence) & (columns.get("success", np.ones(n)) > 0) & np.isfinite(frame)
 
     def block(names: tuple[str, ...]) -> np.ndarray:
         values = np.stack([columns.get(name, missing) for name in names], axis=1).astype(np.float32)
@@ -143,8 +144,8 @@ def read_openface(path: Path, min_confidence: float = MIN_CONFIDENCE) -> OpenFac
     face = columns.get("face_id", columns.get("face", np.zeros(n)))
     return OpenFaceTable(
         path=path,
-        frame=columns.get("frame", np.ones(n)).astype(np.int64),
-        face=face.astype(np.int64),
+        frame=np.nan_to_num(frame, nan=-1).astype(np.int64),
+        face=np.nan_to_num(face).astype(np.int64),
         confidence=confidence.astype(np.float32),
         valid=valid,
         au=block(AU_COLUMNS).reshape(n, N_AUS),

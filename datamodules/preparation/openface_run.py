@@ -110,25 +110,45 @@ def _beside(folder: Path, root: Path, out: Path | None) -> Path:
     return folder / "processed" if out is None else out / folder.relative_to(root)
 
 
-def run(work: Sequence[Job], workers: int = 1, progress: bool = True) -> list[tuple[Job, str]]:
+def run(
+    work: Sequence[Job], workers: int = 1, progress: bool = True, script: Path = Path("openface.sh")
+) -> list[tuple[Job, str]]:
     """Run OpenFace on all that is not done; (job, reason) of those that failed.
 
     Raises:
-        UserError: its programs are not on the PATH; the message has the commands.
+        UserError: its programs are not on the PATH; the message has the commands, and ``script`` gets them where they
+            are many.
     """
     to_do = [job for job in work if not job.is_done]
     missing = sorted({job.program for job in to_do if shutil.which(job.program) is None})
     if missing:
-        lines = "\n".join(shlex.join(job.command()) for job in to_do[:5])
-        more = f"\n… and {len(to_do) - 5:,} more like these" if len(to_do) > 5 else ""
+        lines = [line for job in to_do for line in _typed(job)]
+        shown = "\n".join(lines[:5])
+        if len(lines) > 5:
+            script.write_text("\n".join(["set -e", *lines, ""]))
+            shown += f"\n… all {len(to_do):,} are in {script.absolute()}: bash {script.name}"
         raise UserError(
             f"OpenFace is not here: looked for {' and '.join(missing)} on the PATH. Put its bin folder there, or run "
-            f"where it is (https://github.com/TadasBaltrusaitis/OpenFace):\n{lines}{more}"
+            f"where it is (https://github.com/TadasBaltrusaitis/OpenFace):\n{shown}"
         )
     with ThreadPoolExecutor(workers) as pool:
         results = pool.map(_run_one, to_do)
         waiting = track(results, "OpenFace", total=len(to_do), disable=not progress)
         return [(job, reason) for job, reason in zip(to_do, waiting, strict=True) if reason]
+
+
+def _typed(job: Job) -> list[str]:
+    """The command lines of a job for somebody to type; ffmpeg turns a recording that lies on its side."""
+    if not job.view:
+        return [shlex.join(job.command())]
+    upright = job.out / f"{job.source.stem}.mp4"  # the CSV has its name
+    turn = {"clockwise": "transpose=1", "counterclockwise": "transpose=2"}[job.view]
+    return [
+        shlex.join(["mkdir", "-p", str(job.out)]),
+        shlex.join(["ffmpeg", "-i", str(job.source), "-vf", turn, str(upright)]),
+        shlex.join([SEQUENCE, "-f", str(upright), "-of", upright.stem, "-out_dir", str(job.out), *_BLOCKS]),
+        shlex.join(["rm", str(upright)]),
+    ]
 
 
 def _run_one(job: Job) -> str:

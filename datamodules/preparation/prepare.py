@@ -35,6 +35,8 @@ from facegan.config import PrepareConfig, UserError
 from facegan.faces import N_LANDMARKS
 
 SHARD = 65_536  # faces in one file of the store: 3.2 GB at 128 x 128
+REPORT = "report.json"
+_AT_ONCE = 65_536  # rows that are looked at
 
 
 @dataclass
@@ -45,13 +47,15 @@ class Prepared:
     kept: int
     left_out: Counter[str]  # reason -> pictures
     chunks_left: int = 0
+    shards_left: tuple[str, ...] = ()  # shares with work left, as --shard takes them
 
     def summary(self) -> str:
         """Pictures prepared and left out, with the reasons."""
         lines = [f"prepared {self.kept:,} faces, left out {sum(self.left_out.values()):,}"]
         lines += [f"  {count:,}: {reason}" for reason, count in self.left_out.most_common()]
         if self.store is None:
-            lines.append(f"{self.chunks_left:,} chunks are left to the other jobs")
+            shares = f"--shard {', '.join(self.shards_left[:8])}{' …' if len(self.shards_left) > 8 else ''}"
+            lines.append(f"no store yet: {self.chunks_left:,} chunks are left to the other jobs ({shares})")
         else:
             lines.append(f"store: {self.store.path}")
         return "\n".join(lines)
@@ -109,7 +113,7 @@ def prepare(
             for pictures in _work_off(chunks, mine, min(workers, len(mine))):
                 bar.advance(task, pictures)
         with _lock(out, "store"):
-            return _finished(out, about) or _finish(found, chunks, out, about)
+            return _finished(out, about) or _finish(found, chunks, out, about, of)
 
 
 @contextmanager
@@ -131,11 +135,12 @@ def _finished(out: Path, about: dict[str, Any]) -> Prepared | None:
         with replacing(out / "store.json") as temporary:
             temporary.write_text(json.dumps(store.meta | about, indent=2))
         store = Store(out)
+    _tidy(out)
     with open(out / "left_out.csv", newline="") as file:
         return Prepared(store, len(store), Counter(row["reason"] for row in csv.DictReader(file)))
 
 
-def _finish(found: Found, chunks: Chunks, out: Path, about: dict[str, Any]) -> Prepared:
+def _finish(found: Found, chunks: Chunks, out: Path, about: dict[str, Any], shares: int) -> Prepared:
     """Count what is done, and put the store together if that is all."""
     kept, reasons = 0, Counter(reason for _, reason in found.left_out)
     finished = [i for i in range(len(chunks)) if chunks.is_done(i)]
@@ -144,7 +149,9 @@ def _finish(found: Found, chunks: Chunks, out: Path, about: dict[str, Any]) -> P
             kept += len(chunk["rows"])
             reasons.update(chunk["reasons"].tolist())
     if len(finished) < len(chunks):
-        return Prepared(None, kept, reasons, len(chunks) - len(finished))
+        left = sorted(set(range(len(chunks))) - set(finished))
+        of = tuple(f"{k + 1}/{shares}" for k in sorted({i % shares for i in left}))
+        return Prepared(None, kept, reasons, len(left), of)
     if not kept:
         shutil.rmtree(chunks.folder)
         most = "; ".join(f"{count:,}: {reason}" for reason, count in reasons.most_common(3))
@@ -159,7 +166,8 @@ def _finish(found: Found, chunks: Chunks, out: Path, about: dict[str, Any]) -> P
 def _plan(records: Records, config: PrepareConfig, version: str) -> str:
     """Fingerprint of the work: chunks of another plan are of no use.
 
-    Files count by their size: times differ between the copies that cluster jobs work on.
+    Files count by their size, and by their place below the root: times and roots differ between the copies that
+    cluster jobs work on.
     """
     text = f"{FORMAT} {chunk_size(len(records))} {config.image_size} {version} {config.align}"
     digest = hashlib.sha256(text.encode())
@@ -169,21 +177,25 @@ def _plan(records: Records, config: PrepareConfig, version: str) -> str:
             if file != last:  # the frames of one video follow one another
                 digest.update(f"{_size_of(file)} ".encode())
                 last = file
-    for name in ("root", "path", "identity", "sequence", "view"):
+    digest.update(records.codes("root").tobytes())
+    for name in ("path", "identity", "sequence", "view"):
         for k, texts in enumerate(_texts(records, name)):
             digest.update((("\n" if k else "") + "\n".join(texts)).encode())
     for name in ("frame", "expression"):
         digest.update(records.numbers(name).tobytes())
     for array in (records.au, records.pose, records.landmarks):
-        digest.update(np.ascontiguousarray(array).tobytes())
+        for start in range(
+            0, len(array), _AT_ONCE
+        ):  # landmarks that are not known take no memory, but as a copy
+            digest.update(np.ascontiguousarray(array[start : start + _AT_ONCE]).tobytes())
     return digest.hexdigest()[:16]
 
 
 def _texts(records: Records, name: str) -> Iterator[list[str]]:
     """A column's texts, some at a time: as one list, those of millions of rows would take gigabytes."""
     column = records.table.column(name)
-    for start in range(0, len(column), 65_536):
-        yield column.slice(start, 65_536).to_pylist()
+    for start in range(0, len(column), _AT_ONCE):
+        yield column.slice(start, _AT_ONCE).to_pylist()
 
 
 def _size_of(file: str) -> int:
@@ -259,7 +271,8 @@ def _assemble(found: Found, chunks: Chunks, out: Path, about: dict[str, Any]) ->
                 landmarks[end - sizes[i] : end] = chunk["landmarks"]
         landmarks.flush()
     rows, pose = (np.concatenate([part[key] for part in parts]) for key in ("rows", "pose"))
-    found.records.without_landmarks().select(rows).replace(pose=pose).write(partial / "records.arrow")
+    records = found.records.without_landmarks().remembering_everybody()
+    records.select(rows).replace(pose=pose).write(partial / "records.arrow")
     with open(partial / "left_out.csv", "w", newline="") as text:
         table = csv.writer(text)
         table.writerow(["path", "frame", "reason"])
@@ -268,6 +281,11 @@ def _assemble(found: Found, chunks: Chunks, out: Path, about: dict[str, Any]) ->
         for part in parts:
             for row, reason in zip(part["left"].tolist(), part["reasons"].tolist(), strict=True):
                 table.writerow((found.records.path(row), frames[row], reason))
+    reasons = Counter(reason for _, reason in found.left_out)
+    for part in parts:
+        reasons.update(part["reasons"].tolist())
+    report = {"prepared": len(rows), "left out": reasons.total(), "reasons": dict(reasons.most_common())}
+    (partial / REPORT).write_text(json.dumps(report, indent=2) + "\n")
     (partial / "store.json").write_text(json.dumps({**about, "shards": names, "faces": len(rows)}, indent=2))
     if out.exists():
         old = out.with_name(out.name + ".old")
@@ -277,6 +295,11 @@ def _assemble(found: Found, chunks: Chunks, out: Path, about: dict[str, Any]) ->
         shutil.rmtree(old)
     else:
         partial.rename(out)
+    _tidy(out)
+
+
+def _tidy(out: Path) -> None:
+    """Delete what a preparation leaves in a whole store; a killed one may not have come to it."""
     for path in (*out.glob("*.npz"), *out.glob(".*"), out / "plan.json"):
         path.unlink(missing_ok=True)
 

@@ -91,6 +91,13 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     Args:
         images: RGB (B, 3, S, S) in [-1, 1]; drawn for from ``generator``, which lives on their device.
     """
+    with torch.autocast(
+        images.device.type, enabled=False
+    ):  # of what is drawn, some would come in half precision
+        return _augmented(images, generator)
+
+
+def _augmented(images: Tensor, generator: torch.Generator) -> Tensor:
     b, device = len(images), images.device
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:

@@ -7,6 +7,8 @@ import torch
 from faces_on_disk import write_people
 
 from datamodules.folder import Folder, FolderConfig
+from datamodules.generated.folder import FOLDER_LAYOUT
+from datamodules.splits import PARTS
 from facegan.config import UserError
 from facegan.faces import LANDMARK_MIRROR
 
@@ -263,3 +265,21 @@ def test_changed_raw_data_is_noticed_however_deep_it_lies(tmp_path, monkeypatch)
 def test_an_au_root_that_is_not_there(tmp_path, module):
     with pytest.raises(UserError, match=r"data\.au_root=.*nowhere: looked for OpenFace's CSVs"):
         module(au_root=str(tmp_path / "nowhere")).prepare(progress=False)
+
+
+def test_a_split_does_not_depend_on_whose_face_was_found(tmp_path):
+    """Of one person no picture can be read: the others have the parts that a list of the raw data gives them."""
+    root = FOLDER_LAYOUT.write(tmp_path / "faces", people=8, pictures=2, size=64, workers=1)
+    options = {"test_fraction": 0.4, "val_fraction": 0.2, "image_size": 32, "prepare_workers": 1}
+    data = Folder(FolderConfig(root=str(root), landmarks="openface", **options))
+    records = data.find().records
+    names, codes = records.names("identity"), records.codes("identity")
+    parts = {part: {names[k] for k in codes[getattr(data.parts(records), part)]} for part in PARTS}
+    lost = sorted(parts["test"])[0]
+    for picture in (root / lost).glob("*.jpg"):
+        picture.write_bytes(b"")
+    data.setup()
+    assert {part: set(getattr(data, part).identities) for part in PARTS} == parts | {
+        "test": parts["test"] - {lost}
+    }
+    assert data.people()[sorted(parts["val"])[0]] == "val" and lost not in data.people()

@@ -5,6 +5,7 @@ from itertools import permutations
 import pytest
 
 from datamodules.all import DATAMODULES
+from datamodules.generated.sequences import OULU_CASIA_LAYOUT as OULU_LAYOUT
 from facegan.config import UserError
 
 A_FILE_OF = {
@@ -40,3 +41,30 @@ def test_nothing_is_there_or_it_is_still_packed(tmp_path, name):
     text = asked(name, tmp_path)
     assert "it holds all.tar.gz, still packed" in text
     assert f"facegan generate {name} --root" in text and str(tmp_path) in text
+
+
+def test_voxceleb_s_clips_in_one_folder_are_known_and_its_sound_alone_is_said_to_be(tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "id10270#x6uYqmx31kE#000100#000200.MP4").touch()
+    assert "it looks like VoxCeleb" in asked("rafd", tmp_path)
+    sound = tmp_path / "sound"
+    (sound / "wav" / "id10270" / "x6uYqmx31kE").mkdir(parents=True)
+    (sound / "wav" / "id10270" / "x6uYqmx31kE" / "00001.wav").touch()
+    assert "but no pictures (or clips) in them" in asked("voxceleb", sound)
+
+
+@pytest.mark.parametrize("place", [".", "inner", ".."])
+def test_generated_faces_are_known_from_wherever_one_starts(tmp_path, place):
+    written = OULU_LAYOUT.write(
+        tmp_path / "outer" / "inner", people=1, workers=1, frames=(4, 4), size=(64, 64)
+    )
+    root = {".": written, "inner": next(written.rglob("VL")).parent, "..": written.parent}[place]
+    config, module = DATAMODULES["oulu_casia"]
+    assert module(config(root=str(root))).find().generated == "procedural"
+
+
+def test_a_root_may_be_named_from_within_it(tmp_path, monkeypatch):
+    written = OULU_LAYOUT.write(tmp_path / "copy", people=1, workers=1, frames=(4, 4), size=(64, 64))
+    monkeypatch.chdir(next(written.rglob("VL")))
+    config, module = DATAMODULES["oulu_casia"]
+    assert len(module(config(root=".")).find().records) == 24

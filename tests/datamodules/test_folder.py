@@ -262,3 +262,13 @@ def test_the_real_clip(tmp_path):
     dm = module(Path(os.environ["FACEGAN_REAL_DATA"]) / "clip", store=str(tmp_path / "store"))
     assert (len(dm.train), len(dm.val), len(dm.test)) == (299, 99, 100) and dm.n_identities == 1
     assert dm.train.records.numbers("frame").max() < dm.test.records.numbers("frame").min()
+
+
+def test_labels_of_pictures_that_are_not_there_and_the_tree_of_a_data_set_are_noted(tmp_path):
+    root = write_people(tmp_path / "VL", people=2, pictures=2)
+    with (root / "labels.csv").open("a") as file:
+        file.write("p000009/000001.png,p000009,happiness\n")
+    (root / "Rafd090_01_Caucasian_female_angry_frontal.jpg").write_bytes(b"")
+    notes = find_folder(root, 0.7).notes
+    assert "1 rows of labels.csv have no picture (as p000009/000001.png)" in notes
+    assert any("looks like RaFD: data.name=rafd knows its people" in note for note in notes), notes

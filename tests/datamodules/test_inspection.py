@@ -52,3 +52,15 @@ def test_a_damaged_picture_does_not_stop_the_sheet(faces):
     row = next(k for k in range(len(records)) if records.path(k).endswith("p000001/000002.png"))
     cell = sheet(records.select(np.array([row])), "openface", count=1, columns=1)
     assert (cell[:160] == 225).all() and (cell[160:] < 128).any()
+
+
+def test_pictures_that_were_cut_short_and_empty_files_are_named(tmp_path):
+    root = write_people(tmp_path / "faces", people=2, pictures=5)
+    data = Folder(FolderConfig(root=str(root), test_fraction=0.5, val_fraction=0.0))
+    whole = (root / "p000000" / "000003.png").read_bytes()
+    (root / "p000000" / "000003.png").write_bytes(whole[: len(whole) // 2])
+    (root / "p000001" / "000002.png").write_bytes(b"")
+    found = data.find()
+    text = table(found, data.split(found.records))
+    assert "unreadable (2)" in text and "p000000/000003.png" in text
+    assert "1 files are empty" in text and "p000001/000002.png" in text

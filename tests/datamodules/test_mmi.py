@@ -186,3 +186,13 @@ def test_bad_input_is_told_what_to_do(tmp_path):
     (folder.parent / "2" / "S035-002.xml").write_text("<broken")
     with pytest.raises(UserError, match=r"damaged XML.*unreadable video"):
         module(tmp_path).find()
+
+
+def test_xml_without_its_clip_is_reported(tmp_path):
+    session(tmp_path, 1, "S035-001")
+    session(tmp_path, 2, "S035-002")
+    next(tmp_path.rglob("S035-002.avi")).unlink()
+    left_out = module(tmp_path).find().left_out
+    assert [(path.rsplit("/", 1)[-1], reason) for path, reason in left_out] == [
+        ("S035-002.xml", "XML without its clip or picture")
+    ]

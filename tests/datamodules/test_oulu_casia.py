@@ -92,7 +92,7 @@ def test_prefixed_frames_are_sorted_by_number_and_their_copies_dropped(tmp_path)
     found = module(tmp_path).find()
     names = [found.records.path(row).rsplit("/", 1)[1] for row in range(4)]
     assert names == ["FirstF_000.jpeg", "004.jpeg", "005.jpeg", "FirstF_006.JPG"]
-    assert found.notes == ["2 frames have a word before their number, as in FirstF_000.jpeg"]
+    assert found.notes[0] == "2 frames have a word before their number, as in FirstF_000.jpeg"
 
 
 def test_missing_and_empty_sequences_are_counted_and_strangers_passed_over(tmp_path):
@@ -163,3 +163,16 @@ def test_openface_took_a_prefixed_first_frame_last(tmp_path):
     records = module(tmp_path).find().records
     assert records.numbers("frame").tolist() == [0, 6, 7, 8]
     assert records.au[:, 0].tolist() == [0, 3, 3.5, 4]
+
+
+@pytest.mark.parametrize("missing", ["P010", "P080"])
+def test_the_test_people_are_exprgan_s_whoever_is_missing(whole, tmp_path, missing):
+    shutil.copytree(
+        whole, tmp_path / "part", ignore=lambda folder, names: [missing] if missing in names else []
+    )
+    data = module(tmp_path / "part")
+    found = data.find()
+    names, codes = found.records.names("identity"), found.records.codes("identity")
+    tested = {names[code] for code in codes[data.split(found.records).test]}
+    assert tested == {f"P{k:03d}" for k in range(73, 81)} - {missing}
+    assert found.notes == ["79 of Oulu-CASIA's 80 people are here"]

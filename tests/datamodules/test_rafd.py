@@ -176,3 +176,38 @@ def test_copies_in_several_baskets_count_once(tmp_path):
     for path in list((tmp_path / "rafd").glob("*.jpg")):
         shutil.copy(path, tmp_path / "rafd" / "again")
     assert len(module(tmp_path / "rafd").find().records) == 16
+
+
+def test_baskets_may_be_links(tmp_path):
+    small(tmp_path / "elsewhere", "beside")
+    (tmp_path / "rafd").mkdir()
+    (tmp_path / "rafd" / "basket").symlink_to(tmp_path / "elsewhere")
+    assert len(module(tmp_path / "rafd").find().records) == 16
+
+
+def test_csvs_in_au_root_take_the_place_of_those_with_the_pictures(tmp_path):
+    small(tmp_path / "old" / "rafd", "elsewhere")
+    small(tmp_path / "rafd", "beside")
+    for path in (tmp_path / "old" / "aus").rglob("*.csv"):
+        path.unlink()
+    data = module(tmp_path / "rafd", au_root=str(tmp_path / "old" / "aus"))
+    assert not data.find().records.has_au.any(), "an empty folder of CSVs holds none"
+
+
+def test_what_a_whole_copy_would_have_is_said(tmp_path):
+    small(tmp_path / "rafd", "beside")
+    gone = next((tmp_path / "rafd").glob("*.jpg"))
+    gone.unlink()
+    notes = module(tmp_path / "rafd", gazes=["frontal"], emotions=["angry", "happy"]).find().notes
+    assert "8 of RaFD's 67 people are here" in notes
+    assert f"1 CSVs have no picture (as {gone.stem}.csv)" in notes
+    assert any(note.startswith("1 pictures of 1 people are missing (as of ") for note in notes), notes
+
+
+def test_damaged_csvs_are_counted_together_and_their_pictures_stay(tmp_path):
+    small(tmp_path / "rafd", "beside")
+    for path in list((tmp_path / "rafd").glob("*.csv"))[:3]:
+        path.write_bytes(b"")
+    found = module(tmp_path / "rafd").find()
+    assert "left out 3: a CSV is not used, its pictures stay: is not a CSV of OpenFace" in found.summary()
+    assert len(found.records) == 16

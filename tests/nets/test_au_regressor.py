@@ -27,6 +27,13 @@ def test_augmentation_is_drawn_from_its_generator_and_keeps_the_range():
     assert first.min() >= -1 and first.max() <= 1 and first.shape == images.shape
 
 
+def test_augmentation_is_the_same_under_autocast():
+    images = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    wanted = augment(images.clone(), torch.Generator().manual_seed(5))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(augment(images.clone(), torch.Generator().manual_seed(5)), wanted)
+
+
 def test_augmentation_takes_fine_texture_from_most_pictures():
     """A chequerboard of single pixels must be gone in the blurred and halved thirds."""
     rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")

@@ -163,3 +163,20 @@ def test_without_openface_the_commands_are_named(oulu, monkeypatch):
         UserError, match=r"looked for FeatureExtraction on the PATH[\s\S]*FeatureExtraction -fdir .*Anger"
     ):
         run(jobs(module(oulu).find().records), progress=False)
+
+
+def test_many_commands_go_into_a_script_and_sideways_clips_are_turned_in_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    for k in range(3):
+        (tmp_path / f"a{k}.avi").touch()
+    records = Records.build(
+        {"root": [str(tmp_path)] * 3, "path": [f"a{k}.avi" for k in range(3)], "identity": ["x"] * 3,
+         "view": ["clockwise", "", "counterclockwise"]}
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"ffmpeg[\s\S]*all 3 are in .*openface\.sh"):
+        run(jobs(records), progress=False, script=tmp_path / "openface.sh")
+    lines = (tmp_path / "openface.sh").read_text().splitlines()
+    assert f"ffmpeg -i {tmp_path}/a0.avi -vf transpose=1 {tmp_path}/processed/a0.mp4" in lines
+    assert any(line.startswith(f"FeatureExtraction -f {tmp_path}/processed/a0.mp4 -of a0 ") for line in lines)
+    assert any(line.startswith(f"FeatureExtraction -f {tmp_path}/a1.avi -of a1 ") for line in lines)
+    assert sum(line.startswith("ffmpeg") for line in lines) == 2

@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import resource
 from collections.abc import Iterator
@@ -91,7 +92,7 @@ def test_a_killed_job_goes_on_and_repeats_nothing(tmp_path, small_chunks, monkey
     same(contents(whole), contents(store))
     assert sorted(p.name for p in (tmp_path / "store").iterdir()) == [
         "faces-00000.npy", "faces-00001.npy", "faces-00002.npy", "landmarks.npy", "left_out.csv",
-        "records.arrow", "store.json",
+        "records.arrow", "report.json", "store.json",
     ]  # fmt: skip
 
 
@@ -233,3 +234,29 @@ def test_a_disk_that_cannot_be_written_to(tmp_path, small_chunks, monkeypatch):
     monkeypatch.setattr(chunks_module.np, "savez", refuse)
     with pytest.raises(UserError, match=r"cannot write .*: Read-only file system\. .*FACEGAN_DATA"):
         run(root, tmp_path / "store")
+
+
+def test_cluster_jobs_may_work_on_copies_of_the_data(tmp_path, small_chunks):
+    roots = [write_people(tmp_path / name / "raw", people=3, pictures=5) for name in ("a", "b")]
+    first = run(roots[0], tmp_path / "store", shard=(1, 2))
+    assert first.shards_left == ("2/2",) and "--shard 2/2" in first.summary()
+    whole = run(roots[1], tmp_path / "store", shard=(2, 2))
+    assert whole.store is not None and len(whole.store) == 15
+
+
+def test_what_a_job_killed_at_its_very_end_left_is_tidied(tmp_path, small_chunks):
+    root = write_people(tmp_path / "raw", people=2, pictures=5)
+    run(root, tmp_path / "store")
+    left = [tmp_path / "store" / name for name in ("000000.npz", "plan.json")]
+    for path in left:
+        path.touch()
+    run(root, tmp_path / "store")
+    assert not any(path.exists() for path in left)
+
+
+def test_the_report_counts_what_was_left_out_and_why(tmp_path):
+    root = write_people(tmp_path / "raw", people=2, pictures=5)
+    (root / "p000000" / "000001.png").write_bytes(b"")
+    run(root, tmp_path / "store")
+    report = json.loads((tmp_path / "store" / "report.json").read_text())
+    assert (report["prepared"], report["left out"]) == (9, 1) and sum(report["reasons"].values()) == 1
