@@ -23,7 +23,7 @@ from datamodules.base import FaceDataModule
 from datamodules.generated.request import GenerateConfig, ensure_generated, wait_until_generated
 from datamodules.splits import write_people
 from facegan import callbacks
-from facegan.config import LogConfig, TrainerConfig, UserError, check, check_ranges
+from facegan.config import LogConfig, TrainerConfig, UserError, check, check_ranges, judges_home
 from facegan.logs import RunCSVLogger, wandb_logger
 from facegan.methods import METHODS
 from facegan.runs import EXPERIMENTS, Run, experiments, first_rank, new_run
@@ -226,15 +226,11 @@ def build_data(config: ExperimentConfig, part: str = "data") -> FaceDataModule:
 
 
 def judge_weights(config: ExperimentConfig) -> Path | None:
-    """The weights of the experiment's own judge, of AUs or of expressions; None: that of ``judges_home()`` is meant."""
+    """The weights of the judge that the experiment names, of AUs or of expressions; None: it names none."""
     if config.judge is None:
         return None
-    weights = load_config(config.judge, config.judge_options).method.weights
-    if weights is None:
-        raise UserError(
-            f"judge={config.judge}: that experiment must say where its judge goes (method.weights)"
-        )
-    return Path(weights)
+    method = load_config(config.judge, config.judge_options).method
+    return Path(method.weights) if method.weights else judges_home() / f"{method.name}.safetensors"
 
 
 def train_judge(config: ExperimentConfig) -> None:

@@ -3,6 +3,7 @@
 Written from what is known of the real tree, not from the reader, so that one can catch the other's mistakes.
 """
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,11 @@ RAFD_SIZE = (1024, 681)
 
 @dataclass(frozen=True)
 class RafdOptions(LayoutOptions):
-    """What can be varied in RaFD's layout. ``size`` is (height, width)."""
+    """What can be varied in RaFD's layout.
+
+    ``size`` is (height, width); ``defects``: the first model's files end in ``.JPG``, lie in a download's own folder
+    and one of them in two; one picture is missing though its CSV is there; OpenFace's drawing lies in ``processed``.
+    """
 
     cameras: tuple[int, ...] = (90,)
     gazes: tuple[str, ...] = ("frontal", "left", "right")
@@ -48,6 +53,7 @@ class RafdOptions(LayoutOptions):
     kids: bool = True
     size: tuple[int, int] = RAFD_SIZE
     texture: int = 512
+    defects: bool = False
 
 
 def _write_model(root: Path, seed: int, model: int, options: RafdOptions) -> None:
@@ -60,6 +66,19 @@ def _write_model(root: Path, seed: int, model: int, options: RafdOptions) -> Non
                 picture = _rafd_picture(body, expression, camera, gaze, options)
                 save_picture(root / f"{stem}.jpg", picture.image)
                 (root / "processed" / f"{stem}.csv").write_text(image_csv(picture))
+    if options.defects and model == min(RAFD_MODELS):
+        _spoil(root, sorted(root.glob(f"Rafd*_{model:02d}_*.jpg")))
+
+
+def _spoil(root: Path, pictures: list[Path]) -> None:
+    """The traps of real copies, with the pictures of one model."""
+    for basket in (root / "RaFD basket 1", root / "RaFD basket 2"):
+        basket.mkdir(exist_ok=True)
+    pictures[0].unlink()
+    shutil.copy(pictures[1], root / "processed" / pictures[1].name)
+    shutil.copy(pictures[1], root / "RaFD basket 2" / pictures[1].name)
+    for picture in pictures[1:]:
+        picture.rename(root / "RaFD basket 1" / f"{picture.stem}.JPG")
 
 
 def _rafd_picture(body: Body, expression: str, camera: int, gaze: str, options: RafdOptions) -> Picture:

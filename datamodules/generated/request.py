@@ -29,14 +29,14 @@ class GenerateConfig:
     size: int = 160  # pixels of a picture's side (folder)
     ambiguity: float = 0.0  # of expressions: 0 the prototypes, 1 weak and mixed (oulu_casia)
     seed: int = 0
-    defects: bool = False  # with the traps of the real data set (not folder and rafd, which have none)
+    defects: bool = False  # with the traps of the real data set (not folder, which has none)
     workers: int | None = None  # processes; None: one a core
 
     def __post_init__(self) -> None:
         check("generate.layout", self.layout, LAYOUTS)
         check("generate.head", self.head, ("procedural", "ict"))
         check("generate.aus", self.aus, ("mixed", "prototypes", "independent"))
-        if self.defects and self.layout in ("folder", "rafd"):
+        if self.defects and self.layout == "folder":
             raise UserError(
                 f"generate: the layout {self.layout} has no defects to write; leave --defects out"
             )

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from datamodules.generated.rafd import RAFD_LAYOUT, RAFD_MODELS
+from datamodules.rafd import RaFD, RaFDConfig
 from facegan.config import UserError
 
 NAME = re.compile(
@@ -53,3 +54,14 @@ def test_rafd_has_the_official_models():
 def test_there_are_no_more_people_than_models(tmp_path, people, kids, says):
     with pytest.raises(UserError, match=says):
         RAFD_LAYOUT.write(tmp_path, people=people, kids=kids)
+
+
+def test_the_reader_sees_through_the_defects_and_says_what_is_missing(tmp_path):
+    root = RAFD_LAYOUT.write(
+        tmp_path, people=2, workers=1, gazes=("frontal",), size=(150, 100), texture=64, defects=True
+    )
+    assert (root / "RaFD basket 1").is_dir() and list(root.rglob("*.JPG"))
+    found = RaFD(RaFDConfig(root=str(root), gazes=["frontal"])).find()
+    assert len(found.records) == 15 and found.records.has_au.all(), "the copies and the drawing do not count"
+    assert "1 pictures of 1 people are missing (as of 01_Caucasian_female)" in found.notes
+    assert any("1 CSVs have no picture (as Rafd090_01_" in note for note in found.notes)

@@ -18,8 +18,8 @@ def test_a_set_that_was_written_before_there_was_an_option_is_still_the_same(tmp
 
 
 def test_defects_only_where_there_are_some(tmp_path):
-    with pytest.raises(UserError, match="the layout rafd has no defects"):
-        GenerateConfig(layout="rafd", root=str(tmp_path), defects=True)
+    with pytest.raises(UserError, match="the layout folder has no defects"):
+        GenerateConfig(layout="folder", root=str(tmp_path), defects=True)
     generate(GenerateConfig("bu4dfe", str(tmp_path), people=1, defects=True, workers=1), progress=False)
     assert (tmp_path / "BU_WrlViewer_V2").is_dir()
 
