@@ -33,6 +33,12 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--first-person", type=int, help="seed of the first person; test people start at 500000")
     sub.add_argument("--pictures", type=int, help="pictures of each person (folder)")
+    sub.add_argument(
+        "variant",
+        nargs="*",
+        metavar="key=value",
+        help="more of the layout's options, as kind=1fps (voxceleb)",
+    )
     sub.add_argument("--head", choices=["procedural", "ict"], default="procedural")
     sub.add_argument(
         "--aus", choices=["mixed", "prototypes", "independent"], help="which expressions (folder)"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ class GenerateConfig:
     ambiguity: float = 0.0  # of expressions: 0 the prototypes, 1 weak and mixed (oulu_casia)
     seed: int = 0
     defects: bool = False  # with the traps of the real data set (not folder, which has none)
+    variant: dict[str, Any] = field(
+        default_factory=dict
+    )  # more of the layout's options, as {kind: 1fps}; lists for several values
     workers: int | None = None  # processes; None: one a core
 
     def __post_init__(self) -> None:
@@ -81,10 +84,27 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
         options["ambiguity"] = config.ambiguity
     if config.defects:
         options["defects"] = True
+    options |= _variant(config, layout.options())
     layout.write(root, config.people, config.first_person, config.workers, progress, **options)
     mark = json.loads((root / MARK).read_text())
     (root / MARK).write_text(json.dumps(mark | {"asked": config.asked, "complete": True}, indent=1) + "\n")
     return f"{root}: generated faces (head {config.head})"
+
+
+def _variant(config: GenerateConfig, defaults: Any) -> dict[str, Any]:
+    """``config.variant`` with the types of the layout's own options."""
+    chosen: dict[str, Any] = {}
+    for name, value in config.variant.items():
+        default = getattr(defaults, name, None)
+        if default is None:
+            known = ", ".join(vars(defaults))
+            raise UserError(f"generate: {config.layout} has no option {name}; it has {known}")
+        if isinstance(default, tuple):
+            value = tuple(value) if isinstance(value, list) else (value,)
+        if type(value) is not type(default):
+            raise UserError(f"generate: {name}={value}: write it as {default!r}")
+        chosen[name] = value
+    return chosen
 
 
 def _layout(name: str) -> Any:

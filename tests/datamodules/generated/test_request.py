@@ -3,6 +3,7 @@ import json
 import pytest
 
 from datamodules.generated.request import MARK, GenerateConfig, ensure_generated, generate
+from datamodules.voxceleb import VoxCeleb, VoxCelebConfig
 from facegan.config import UserError
 
 
@@ -42,3 +43,17 @@ def test_a_set_that_was_stopped_is_gone_on_with_and_never_taken_for_whole(tmp_pa
     ensure_generated(config, progress=False)
     assert json.loads((tmp_path / MARK).read_text())["complete"] is True
     assert len(list(tmp_path.rglob("*.avi"))) == 6
+
+
+def test_more_of_a_layout_s_options(tmp_path):
+    asked = GenerateConfig(
+        "voxceleb", str(tmp_path), people=1, variant={"kind": "1fps", "widths": [64, 64]}, workers=1
+    )
+    generate(asked, progress=False)
+    assert VoxCeleb(VoxCelebConfig(root=str(tmp_path))).find().codes["folders and clips"].keys() == {"1fps"}
+    for wrong, said in (
+        ({"kind": 3}, "kind=3: write it as 'dense'"),
+        ({"colour": "red"}, "has no option colour"),
+    ):
+        with pytest.raises(UserError, match=said):
+            generate(GenerateConfig("voxceleb", str(tmp_path / "x"), variant=wrong), progress=False)
