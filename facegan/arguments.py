@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--first-person", type=int, help="seed of the first person; test people start at 500000")
     sub.add_argument("--pictures", type=int, help="pictures of each person (folder)")
     sub.add_argument(
-        "variant",
+        "overrides",
         nargs="*",
         metavar="key=value",
         help="more of the layout's options, as kind=1fps (voxceleb)",

@@ -84,10 +84,10 @@ def _generate(args: argparse.Namespace) -> None:
         return
     if not args.root:
         raise UserError("generate needs --root DIR (where to write) or --sheet PNG (a look at the faces)")
-    for item in args.variant:
+    for item in args.overrides:
         if "=" not in item:
             raise UserError(f"generate {item}: write an option as key=value")
-    args.variant = OmegaConf.to_container(OmegaConf.from_dotlist(args.variant))
+    args.variant = OmegaConf.to_container(OmegaConf.from_dotlist(args.overrides))
     keys = [option.name for option in fields(GenerateConfig)]
     given = {key: value for key in keys if (value := getattr(args, key)) is not None}
     print(generate(GenerateConfig(**given)))

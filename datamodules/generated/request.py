@@ -69,11 +69,12 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
     """
     root = Path(config.root)
     _check_root(root, config)
+    layout = _layout(config.layout)
+    variant = _variant(config, layout.options())
     # said before the first picture is written: what is stopped can be gone on with, and is never taken for photographs
     root.mkdir(parents=True, exist_ok=True)
     begun = {"generated": True, "head": config.head, "asked": config.asked, "complete": False}
     (root / MARK).write_text(json.dumps(begun, indent=1) + "\n")
-    layout = _layout(config.layout)
     options: dict[str, Any] = {"head": config.head, "seed": config.seed}
     if config.layout == "folder":
         options |= {
@@ -84,7 +85,7 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
         options["ambiguity"] = config.ambiguity
     if config.defects:
         options["defects"] = True
-    options |= _variant(config, layout.options())
+    options |= variant
     layout.write(root, config.people, config.first_person, config.workers, progress, **options)
     mark = json.loads((root / MARK).read_text())
     (root / MARK).write_text(json.dumps(mark | {"asked": config.asked, "complete": True}, indent=1) + "\n")
