@@ -68,7 +68,7 @@ def table(n: int) -> Records:
 def write_store(path: Path, records: Records, size: int) -> None:
     """A store whose pictures and landmarks are holes."""
     path.mkdir()
-    records.write(path / "records.arrow")
+    records.remembering_everybody().write(path / "records.arrow")
     n, shards = len(records), []
     for start in range(0, n, SHARD):
         shards.append(f"faces-{start // SHARD:05d}.npy")

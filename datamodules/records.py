@@ -227,11 +227,12 @@ class Records:
 
     def _people_by_root(self) -> dict[str, list[str]]:
         roots, people = self.names("root"), self.names("identity")
-        pairs = np.unique(np.stack([self.codes("root"), self.codes("identity")]), axis=1).T
-        found: dict[str, list[str]] = {}
-        for root, person in pairs.tolist():
-            found.setdefault(roots[root], []).append(people[person])
-        return found
+        seen = np.zeros((len(roots), len(people)), bool)
+        seen[self.codes("root"), self.codes("identity")] = True
+        return {
+            root: [people[code] for code in np.flatnonzero(row)]
+            for root, row in zip(roots, seen, strict=True)
+        }
 
     def people(self) -> list[str]:
         """Sorted names of the identities that have a row."""

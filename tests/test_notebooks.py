@@ -66,10 +66,13 @@ def small_faces(tmp_path_factory) -> Path:
 
 def test_tour(homes, monkeypatch):
     pytest.importorskip("dlib")
+    judge = (
+        "generate.0.people=8,generate.0.pictures=4,generate.1.people=2,generate.1.pictures=4,method.epochs=1"
+    )
     few = [
         "generate.0.people=8", "generate.0.pictures=4", "generate.1.people=2", "generate.1.pictures=4", "targets=6",
         "method.pretrain_epochs=1", "method.epochs=1", "trainer.threads=1", "trainer.progress=false",
-        "log.wandb=disabled", "data.val_fraction=0.2", "data.batch_size=8", "judge=null",
+        "log.wandb=disabled", "data.val_fraction=0.2", "data.batch_size=8", f"judge_options=[{judge}]",
     ]  # fmt: skip
     monkeypatch.setenv("FACEGAN_OVERRIDES", " ".join(few))
     text = outputs(NOTEBOOKS / "01_tour.ipynb", monkeypatch)
