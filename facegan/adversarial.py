@@ -97,11 +97,11 @@ def linear_decay(optimizer: Any, lr: float, progress: float, constant: float) ->
     scheduler and obeys another ``lr``.
 
     Args:
-        optimizer: all its parameter groups decay alike.
+        optimizer: all its parameter groups decay alike; one with a ``share`` has that share of the rate.
         lr: the rate at the start.
         progress: share of the stage's batches that are done.
         constant: share of them after which the rate falls, in 0..1.
     """
     factor = min(1.0, max(0.0, 1 - progress) / max(1e-8, 1 - constant))
     for group in optimizer.param_groups:
-        group["lr"] = factor * lr
+        group["lr"] = factor * lr * group.get("share", 1.0)
