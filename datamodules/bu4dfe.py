@@ -25,7 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.base import DataConfig, FaceDataModule
+from datamodules.base import FaceDataModule
+from datamodules.config import DataConfig
 from datamodules.discovery import generated_by, not_here, walk
 from datamodules.records import Found, Records, expression_index
 from datamodules.rows import Rows, Tables

@@ -27,7 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.base import DataConfig, FaceDataModule
+from datamodules.base import FaceDataModule
+from datamodules.config import DataConfig
 from datamodules.discovery import generated_by, not_here, walk
 from datamodules.records import Found, Records
 from datamodules.rows import Rows, Tables

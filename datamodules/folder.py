@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datamodules.base import DataConfig, FaceDataModule
+from datamodules.base import FaceDataModule
+from datamodules.config import DataConfig
 from datamodules.discovery import SIGNS, generated_by, looks_like, walk
 from datamodules.preparation.openface import is_openface
 from datamodules.preparation.pictures import UnreadablePicture, count_frames, is_picture, is_video

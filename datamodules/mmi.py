@@ -31,7 +31,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from datamodules.base import DataConfig, FaceDataModule
+from datamodules.base import FaceDataModule
+from datamodules.config import DataConfig
 from datamodules.discovery import generated_by, not_here, walk
 from datamodules.preparation.pictures import UnreadablePicture, frame_size_and_count, is_picture
 from datamodules.records import Found, Records, expression_index

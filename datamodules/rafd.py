@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from datamodules.base import DataConfig, FaceDataModule
+from datamodules.base import FaceDataModule
+from datamodules.config import DataConfig
 from datamodules.discovery import generated_by, not_here, walk
 from datamodules.preparation.openface import read_openface
 from datamodules.records import Found, Records, expression_index

@@ -32,7 +32,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datamodules.base import DataConfig, FaceDataModule
+from datamodules.base import FaceDataModule
+from datamodules.config import DataConfig
 from datamodules.discovery import generated_by, not_here, walk
 from datamodules.preparation.pictures import UnreadablePicture, count_frames
 from datamodules.records import Found, Records

@@ -14,7 +14,8 @@ import numpy as np
 
 from facegan.config import UserError, check
 from facegan.evaluation import evaluate_run
-from facegan.experiment import ExperimentConfig, load_config, train
+from facegan.experiment import train
+from facegan.experiment_config import ExperimentConfig, load_config
 from facegan.runs import Run, experiments, family
 from facegan.tables import headlines, markdown_table, number
 

@@ -96,7 +96,7 @@ def _generate(args: argparse.Namespace) -> None:
 def _dataset(args: argparse.Namespace) -> Any:
     """The data module that a command line names."""
     from datamodules.all import DATAMODULES
-    from facegan.experiment import load_data_config
+    from facegan.experiment_config import load_data_config
 
     if args.dataset not in DATAMODULES:
         raise UserError(f"{args.verb} {args.dataset}: choose one of {', '.join(DATAMODULES)}")
@@ -151,7 +151,8 @@ def _data(args: argparse.Namespace) -> None:
 
 def _prepare(args: argparse.Namespace) -> None:
     from datamodules.all import DATAMODULES
-    from facegan.experiment import build_data, load_config, load_data_config
+    from facegan.experiment import build_data
+    from facegan.experiment_config import load_config, load_data_config
 
     overrides = list(args.overrides) + ([f"data.root={args.root}"] if args.root else [])
     judged = args.au is not None and args.au.startswith("judge:")
@@ -203,7 +204,8 @@ def _au_judge(name: str) -> tuple[Callable[[Any], Any], str]:
 
 
 def _train(args: argparse.Namespace) -> None:
-    from facegan.experiment import load_config, train
+    from facegan.experiment import train
+    from facegan.experiment_config import load_config
     from facegan.runs import find_run, first_rank
 
     resumed = None

@@ -15,7 +15,8 @@ from datamodules.store import Store
 from facegan import figures, report
 from facegan.config import UserError, check
 from facegan.editing import load_module
-from facegan.experiment import ExperimentConfig, build_data, load_config, train
+from facegan.experiment import build_data, train
+from facegan.experiment_config import ExperimentConfig, load_config
 from facegan.faces import EXPRESSIONS
 from facegan.protocols.common import json_ready
 from facegan.protocols.recognition import BASELINE, OURS, embedding, encode, measure

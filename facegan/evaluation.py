@@ -16,7 +16,8 @@ from torch import Tensor
 
 from facegan.config import UserError
 from facegan.editing import load_module
-from facegan.experiment import ExperimentConfig, build_data, judge_weights, load_config
+from facegan.experiment import build_data, judge_weights
+from facegan.experiment_config import ExperimentConfig, load_config
 from facegan.judges import ExpressionJudge, Judges
 from facegan.methods import METHODS, TITLES
 from facegan.protocols import aipgan, eggan, frames, reenactment, transfer
