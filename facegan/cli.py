@@ -77,6 +77,10 @@ def _generate(args: argparse.Namespace) -> None:
 
     from datamodules.generated.request import GenerateConfig, generate
 
+    if args.sheet and args.root:
+        raise UserError(
+            "generate: --sheet draws a look at the faces, --root writes them; give one of the two"
+        )
     if args.sheet:
         from datamodules.generated.sheets import contact_sheet
 

@@ -60,3 +60,8 @@ def test_every_verb_that_can_be_typed_does_something():
 
     (verbs,) = (action.choices for action in parser()._actions if isinstance(action.choices, dict))
     assert set(verbs) == set(_VERBS)
+
+
+def test_a_sheet_and_a_folder_to_write_to_are_two_things(tmp_path, capsys):
+    assert cli.main(["generate", "folder", "--root", str(tmp_path), "--sheet", str(tmp_path / "x.png")]) == 2
+    assert "give one of the two" in capsys.readouterr().err and not list(tmp_path.iterdir())

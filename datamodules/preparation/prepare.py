@@ -57,7 +57,9 @@ class Prepared:
             shares = f"--shard {', '.join(self.shards_left[:8])}{' …' if len(self.shards_left) > 8 else ''}"
             lines.append(f"no store yet: {self.chunks_left:,} chunks are left to the other jobs ({shares})")
         else:
-            lines.append(f"store: {self.store.path}")
+            lines.append(
+                f"store: {self.store.path}" + (" (left_out.csv names them)" if self.left_out else "")
+            )
         return "\n".join(lines)
 
 
