@@ -92,7 +92,10 @@ def test_prefixed_frames_are_sorted_by_number_and_their_copies_dropped(tmp_path)
     found = module(tmp_path).find()
     names = [found.records.path(row).rsplit("/", 1)[1] for row in range(4)]
     assert names == ["FirstF_000.jpeg", "004.jpeg", "005.jpeg", "FirstF_006.JPG"]
-    assert found.notes[0] == "2 frames have a word before their number, as in FirstF_000.jpeg"
+    assert found.notes == [
+        "2 frames have a word before their number, as in FirstF_000.jpeg",
+        "1 of Oulu-CASIA's 80 people are here",
+    ]
 
 
 def test_missing_and_empty_sequences_are_counted_and_strangers_passed_over(tmp_path):

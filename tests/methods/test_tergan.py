@@ -267,18 +267,20 @@ def test_learns_to_transfer_on_a_few_faces():
     light = {
         "w_if": 0.02,
         "w_ef": 0.02,
-        "w_adv": 0.003,
+        "w_adv": 0.01,
         "w_irec": 0.5,
+        "encoder_share": 0.1,
         "lr": 2e-3,
         "irec_on": "cross_identity",
     }
     module = build(small(**light, encoder_widths=(16, 16, 16, 32, 32), ema_half_life=100))
-    run(module, data, epochs=1, batches=500)
+    run(module, data, epochs=1, batches=600)
     same = data["source_identity"] == data["target_identity"]
     x_s, x_t = data["source_image"][same], data["target_image"][same]
     assert F.l1_loss(module.transfer(x_s, x_t), x_s) < 0.9 * F.l1_loss(x_t, x_s)
-    given = module.recognise(data["source_image"]).argmax(1)
-    assert (given == module.classes[data["source_expression"]]).float().mean() > 0.7  # chance: a sixth
+    assert (
+        module.recognise(data["source_image"]).argmax(1) == module.classes[data["source_expression"]]
+    ).all()
 
 
 @pytest.mark.parametrize(

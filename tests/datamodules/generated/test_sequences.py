@@ -38,7 +38,10 @@ def test_the_reader_finds_what_was_written(oulu):
     found = data.find()
     assert found.generated == "procedural"
     assert sorted(reason for _, reason in found.left_out) == ["missing sequence", "no frames"]
-    assert found.notes[0] == "6 frames have a word before their number, as in FirstF_000.jpeg"
+    assert found.notes == [
+        "6 frames have a word before their number, as in FirstF_000.jpeg",
+        "3 of Oulu-CASIA's 80 people are here",
+    ]
     assert len(found.records) == 16 * 4
     image = cv2.imread(found.records.path(0))
     assert image.shape == (240, 320, 3)
