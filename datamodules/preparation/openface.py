@@ -95,7 +95,7 @@ def read_openface(path: Path, min_confidence: float = MIN_CONFIDENCE) -> OpenFac
     numbers: OpenFace writes unreliable values there.
 
     Raises:
-        UserError: the file is missing, or is not a CSV of OpenFace.
+        UserError: the file is missing, is not a CSV of OpenFace, or has rows but none of its header's length.
     """
     path = Path(path)
     try:
@@ -112,13 +112,19 @@ def read_openface(path: Path, min_confidence: float = MIN_CONFIDENCE) -> OpenFac
         )
 
     wanted = [name for name in (*_SINGLE, *_POSE, *_LANDMARKS, *AU_COLUMNS) if name in header]
+    cut: list[str] = []
+
+    def pass_over(row: pa.csv.InvalidRow) -> str:  # a line cut off by a full disk
+        cut.append(f"{row.actual_columns} columns for {row.expected_columns} in its header")
+        return "skip"
+
     # A fork repeats column names; Arrow wants each wanted name once, the others are never looked at.
     unique = [name if name not in header[:i] else f"{name}.{i}" for i, name in enumerate(header)]
     try:
         table = pa.csv.read_csv(
             path,
             pa.csv.ReadOptions(column_names=unique, skip_rows=1, use_threads=False),
-            pa.csv.ParseOptions(invalid_row_handler=lambda row: "skip"),  # a line cut off by a full disk
+            pa.csv.ParseOptions(invalid_row_handler=pass_over),
             pa.csv.ConvertOptions(
                 include_columns=wanted,
                 column_types=dict.fromkeys(wanted, pa.float64()),
@@ -128,6 +134,8 @@ def read_openface(path: Path, min_confidence: float = MIN_CONFIDENCE) -> OpenFac
     except pa.ArrowInvalid as error:
         raise UserError(f"{path} cannot be read as a CSV of OpenFace: {error}") from None
     n = table.num_rows
+    if cut and not n:
+        raise UserError(f"{path} has no whole row: {cut[0]}")
     columns = {name: table.column(name).to_numpy() for name in wanted}
     missing = np.full(n, np.nan)
 

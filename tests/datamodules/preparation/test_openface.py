@@ -111,6 +111,15 @@ def test_windows_nan_and_a_line_cut_off(tmp_path):
     assert len(table) == 3 and np.isnan(table.au[1, AU_COLUMNS.index("AU12_r")])
 
 
+def test_rows_none_of_which_is_whole_are_refused(tmp_path):
+    path = write_csv(tmp_path / "a.csv", csv_rows(POINTS, AUS))
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, *(row.rpartition(",")[0] for row in rows)]))
+    columns = len(header.split(","))
+    with pytest.raises(UserError, match=rf"a\.csv has no whole row: {columns - 1} columns for {columns}"):
+        read_openface(path)
+
+
 @pytest.mark.parametrize("text", ["image,identity\na.jpg,anna\n", "", "\x00\x01"])
 def test_other_files_are_refused_by_name(tmp_path, text):
     (tmp_path / "labels.csv").write_text(text)
