@@ -21,24 +21,21 @@ Data sheet
     Cite        Nagrani, Chung, Zisserman, "VoxCeleb: a large-scale speaker identification dataset", 2017.
 """
 
-import csv
-import os
-import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from datamodules.base import FaceDataModule
 from datamodules.config import DataConfig
-from datamodules.discovery import generated_by, not_here, walk
-from datamodules.preparation.pictures import UnreadablePicture, count_frames
+from datamodules.discovery import generated_by, not_here
+from datamodules.preparation.pictures import UnreadablePicture
 from datamodules.records import Found, Records
 from datamodules.rows import Rows, Tables
 from datamodules.splits import Split, by_part, by_person, draw_people
+from datamodules.voxceleb_tree import KINDS, Place, clip_length, look_through, numbered_pictures, read_parts
 from facegan.config import UserError, check
 from facegan.faces import UNKNOWN_EXPRESSION
 
@@ -46,12 +43,6 @@ ACCESS = (
     "VoxCeleb's lists and tracks are given for research by the Visual Geometry Group, University of Oxford: "
     "https://www.robots.ox.ac.uk/~vgg/data/voxceleb/"
 )
-KINDS = ("dense", "1fps", "clips")
-_VIDEO = r"[A-Za-z0-9_-]{11}"
-_FRAMES = re.compile(rf"(?:^|/)(?P<person>[^/]+)/1\.6/(?P<video>{_VIDEO})(?:/(?P<track>\d+))?$")
-_CLIPS = re.compile(rf"(?:^|/)(?P<person>id1\d{{4}})/(?P<video>{_VIDEO})$")
-_CUT = re.compile(rf"^(?P<person>id1\d{{4}})#(?P<video>{_VIDEO})#(?P<start>\d+)#(?P<end>\d+)(?:\.(?i:mp4))?$")
-_NUMBER = re.compile(r"^(?P<number>\d+)\.(?:jpe?g|png)$", re.IGNORECASE)
 _SECOND = 25  # frames; the pictures at one a second are numbered by the frames of the video
 
 
@@ -82,16 +73,6 @@ class VoxCelebConfig(DataConfig):
             )
 
 
-class Place(NamedTuple):
-    """A folder of pictures, or a clip; ``name`` is the person and the video, and the track where it has one."""
-
-    person: str
-    name: str
-    path: Path
-    kind: str
-    part: str = ""
-
-
 class VoxCeleb(FaceDataModule):
     """VoxCeleb1; see the module's data sheet."""
 
@@ -105,7 +86,7 @@ class VoxCeleb(FaceDataModule):
             UserError: the root is missing, or holds no frames of that kind.
         """
         config, root = self.config, self.roots()[0]
-        places, meta = _look_through(root)
+        places, meta = look_through(root)
         there = [kind for kind in KINDS if any(place.kind == kind for place in places)]
         if not there:
             example = "A.J._Buckley/1.6/<video>/0001300.jpg or id10001/<video>/00001.mp4"
@@ -120,7 +101,7 @@ class VoxCeleb(FaceDataModule):
             "part": Counter(place.part or "none" for place in places),
         }
         places = sorted(place for place in places if place.kind == kind)
-        parts = _parts(meta)
+        parts = read_parts(meta)
         trained = {place.person for place in places if place.part == "train"}
         both = trained & {place.person for place in places if place.part == "test"}
         notes = [
@@ -152,7 +133,7 @@ class VoxCeleb(FaceDataModule):
         tables = Tables(folder.parent, folder, config.min_confidence, left_out, self.beside(folder))
         if clip:
             try:
-                frames = range(0, _length(place.path, root), config.step)
+                frames = range(0, clip_length(place.path, root), config.step)
             except UnreadablePicture as error:
                 left_out.append((str(place.path), str(error)))
                 return
@@ -164,9 +145,9 @@ class VoxCeleb(FaceDataModule):
                 rows.add(below, k, place.person, place.name, UNKNOWN_EXPRESSION, part)
                 rows.label(table, k)
             return
-        numbered = _numbered(folder)[:: config.step if place.kind == "clips" else 1]
+        numbered = numbered_pictures(folder)[:: config.step if place.kind == "clips" else 1]
         # OpenFace took the pictures in the order of their names, as strings: 102.jpg before 12.jpg
-        row_of = {name: k for k, name in enumerate(sorted(name for _, name in _numbered(folder)))}
+        row_of = {name: k for k, name in enumerate(sorted(name for _, name in numbered_pictures(folder)))}
         cuts = [0, len(numbered)]
         if place.kind == "1fps":
             gaps = np.flatnonzero(np.diff([number for number, _ in numbered]) > _SECOND) + 1
@@ -200,76 +181,3 @@ class VoxCeleb(FaceDataModule):
         return by_person(
             records, np.arange(len(records)), draw_people(people, val, max(test, 0), config.seed)
         )
-
-
-def _look_through(root: Path) -> tuple[list[Place], Path | None]:
-    """All places of all kinds, and the authors' list of people; no names of pictures are kept."""
-    places: list[Place] = []
-    meta = None
-    for folder, folders, files in walk(root):
-        if "vox1_meta.csv" in files:
-            meta = meta or folder / "vox1_meta.csv"
-        below = folder.relative_to(root).as_posix()
-        if match := _FRAMES.search(below):
-            if any(_NUMBER.match(file) for file in files):
-                kind = "dense" if match["track"] else "1fps"
-                name = "/".join(filter(None, match.group("person", "video", "track")))
-                places.append(Place(match["person"], name, folder, kind))
-        elif match := _CLIPS.search(below):
-            for file in files:
-                if file.lower().endswith(".mp4"):
-                    name = f"{match['person']}/{match['video']}/{file[:-4]}"
-                    places.append(Place(match["person"], name, folder / file, "clips"))
-        else:
-            part = folder.name if folder.name in ("train", "test") else ""
-            for match in filter(None, map(_CUT.match, [*folders, *files])):
-                name = "/".join(match.group("person", "video", "start"))
-                places.append(Place(match["person"], name, folder / match.string, "clips", part))
-    return places, meta
-
-
-def _numbered(folder: Path) -> list[tuple[int, str]]:
-    """Pictures by number."""
-    with os.scandir(folder) as entries:
-        return sorted(
-            (int(match["number"]), match.string)
-            for match in (_NUMBER.match(entry.name) for entry in entries)
-            if match
-        )
-
-
-def _length(clip: Path, root: Path) -> int:
-    """Frames of a clip: by its track's text where that is at hand, else counted in the clip."""
-    below = clip.with_suffix(".txt")
-    parts = below.relative_to(root).parts
-    trees = [root.joinpath(*parts[:-4], "txt", *parts[-3:])] if len(parts) >= 3 else []
-    for text in (below, *trees):
-        if text.is_file() and len(rows := read_track(text)):
-            return len(rows)
-    return count_frames(clip, exact=False)
-
-
-def read_track(path: Path) -> np.ndarray:
-    """Rows (N, 5) of a track's text: frame at 25 a second, and x, y, width, height of the face's box.
-
-    Boxes are pixels of the video at 360 lines. Before the table stand lines of the form ``Identity : id10001``;
-    the table's names end with a blank.
-    """
-    lines = [line.split() for line in path.read_text().splitlines()]
-    start = next((k + 1 for k, words in enumerate(lines) if words[:1] == ["FRAME"]), len(lines))
-    rows = [words for words in lines[start:] if len(words) == 5]
-    return np.array(rows, np.float64).reshape(-1, 5)
-
-
-def _parts(meta: Path | None) -> dict[str, str]:
-    """Part by person, under the id and under the name as folders have it (without a dot at the end)."""
-    parts: dict[str, str] = {}
-    if meta is None:
-        return parts
-    with meta.open(newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            values = {key.strip(): value.strip() for key, value in row.items() if key and value}
-            part = {"dev": "train", "test": "test"}.get(values.get("Set", ""), "")
-            parts[values.get("VoxCeleb1 ID", "")] = part
-            parts[values.get("VGGFace1 ID", "").rstrip(".")] = part
-    return parts
