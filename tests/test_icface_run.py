@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.generated.clips import VOXCELEB_LAYOUT
 from datamodules.generated.folder import FOLDER_LAYOUT
+from datamodules.generated.voxceleb import VOXCELEB_LAYOUT
 from facegan import editing, experiment, reenacting
 from facegan.cli import main
 from facegan.config import UserError

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -68,3 +69,16 @@ def folder_csv(folder: Path, pictures: Mapping[str, Picture]) -> None:
     table.parent.mkdir(exist_ok=True)
     in_order = [pictures[name] for name in sorted(pictures)]
     table.write_text(sequence_csv(in_order, frames_per_second=25.0))
+
+
+def save_clip(path: Path, frames: Sequence[np.ndarray], rate: int = 25) -> None:
+    """Write RGB uint8 frames (H, W, 3) of one size as a film of MPEG-4."""
+    height, width = frames[0].shape[:2]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height, stream.bit_rate = width, height, 6_000_000
+        for image in frames:
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"))
+            )
+        container.mux(stream.encode())

@@ -110,11 +110,12 @@ def _variant(config: GenerateConfig, defaults: Any) -> dict[str, Any]:
 
 def _layout(name: str) -> Any:
     # here, not above: the writers are slow to import, and most runs find their faces written
-    from datamodules.generated.clips import MMI_LAYOUT, VOXCELEB_LAYOUT
     from datamodules.generated.folder import FOLDER_LAYOUT
+    from datamodules.generated.mmi import MMI_LAYOUT
     from datamodules.generated.portraits import CELEBA_LAYOUT
     from datamodules.generated.rafd import RAFD_LAYOUT
     from datamodules.generated.sequences import BU4DFE_LAYOUT, OULU_CASIA_LAYOUT
+    from datamodules.generated.voxceleb import VOXCELEB_LAYOUT
 
     layouts = (
         FOLDER_LAYOUT, RAFD_LAYOUT, OULU_CASIA_LAYOUT, BU4DFE_LAYOUT, MMI_LAYOUT, VOXCELEB_LAYOUT, CELEBA_LAYOUT,

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from faces_on_disk import csv_rows, landmarks, write_csv, write_video
 
-from datamodules.voxceleb import VoxCeleb, VoxCelebConfig, read_track
+from datamodules.voxceleb import VoxCeleb, VoxCelebConfig
+from datamodules.voxceleb_tree import read_track
 from facegan.config import UserError
 
 PEOPLE = ["A.J._Buckley", "Eartha_Kitt", "Sammy_Davis_Jr", "Taylor_Swift"]

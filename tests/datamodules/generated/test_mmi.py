@@ -1,70 +1,13 @@
-"""The trees of video data sets, read back by their own data modules."""
+"""MMI's tree, read back by its own data module."""
 
 import av
 import numpy as np
 import pytest
 
-from datamodules.generated.clips import MMI_LAYOUT, VOXCELEB_LAYOUT
+from datamodules.generated.mmi import MMI_LAYOUT
 from datamodules.mmi import MMI, MMIConfig
-from datamodules.voxceleb import VoxCeleb, VoxCelebConfig
 from facegan.config import UserError
 from facegan.faces import AUS, EXPRESSIONS
-
-
-@pytest.fixture(scope="module")
-def tracks(tmp_path_factory):
-    root = tmp_path_factory.mktemp("generated_voxceleb")
-    return VOXCELEB_LAYOUT.write(root, people=5, frames=5, workers=1, defects=True)
-
-
-def voxceleb(root, **options) -> VoxCeleb:
-    options = {"landmarks": "openface", "image_size": 32, "prepare_workers": 1} | options
-    return VoxCeleb(VoxCelebConfig(root=str(root), **options))
-
-
-def test_tracks_are_read_as_they_were_written(tracks, tmp_path):
-    found = voxceleb(tracks).find()
-    assert found.generated == "procedural"
-    assert [reason for _, reason in found.left_out] == ["too few frames"]
-    records = found.records
-    assert len(records) == 19 * 5 and len(records.people()) == 5 and records.has_au.all()
-    assert "Ada_0001_Jr" in records.people()
-    data = voxceleb(tracks, store=str(tmp_path / "store"))
-    prepared = data.prepare(progress=False)
-    assert prepared.kept == 19 * 5 - 1  # one picture is cut off in the middle
-    data.setup()
-    batch = next(iter(data.train_dataloader()))
-    tracks_of = data.train.store.records.codes("sequence")
-    assert (tracks_of[batch["source_index"]] == tracks_of[batch["target_index"]]).all()
-    assert (batch["source_index"] != batch["target_index"]).all()
-
-
-def test_a_track_turns_its_head_and_moves_its_face(tracks):
-    records = voxceleb(tracks).find().records
-    by_track = records.codes("sequence")
-    spans = [np.ptp(records.pose[by_track == code, 1]) for code in np.unique(by_track)]
-    assert np.median(spans) > np.radians(8)
-    assert np.median([np.ptp(records.au[by_track == code], axis=0).max() for code in np.unique(by_track)]) > 1
-
-
-def test_the_official_split_is_by_the_meta_table(tracks):
-    data = voxceleb(tracks, split="official")
-    records = data.find().records
-    split = data.split(records)
-    assert records.select(split.test).people() == ["Eve_0005"]
-    assert len(records.select(split.train).people()) == 4
-
-
-def test_one_frame_a_second_has_no_folders_of_tracks(tmp_path):
-    root = VOXCELEB_LAYOUT.write(tmp_path, people=1, videos=1, frames=4, kind="1fps", workers=1)
-    records = voxceleb(root).find().records
-    assert len(records) == 8 and len(records.names("sequence")) == 2 and records.has_au.all()
-    assert records.path(0).endswith(".jpg") and len(records.path(0).rsplit("/")[-1]) == 11
-
-
-def test_more_people_than_voxceleb_has(tmp_path):
-    with pytest.raises(UserError, match="VoxCeleb has 1251 people, not 1252"):
-        VOXCELEB_LAYOUT.write(tmp_path, people=1252)
 
 
 @pytest.fixture(scope="module")
