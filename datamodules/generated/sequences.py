@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from datamodules.generated.files import folder_csv, save_picture
@@ -22,19 +23,24 @@ OULU_EMOTIONS = {
 OULU_LIGHTS = {"Strong": 1.0, "Weak": 0.4, "Dark": 0.12}
 """Brightness of each light, against the first."""
 OULU_SIZE = (240, 320)
+OULU_CROP = 72
+CROPPED = "PreProcess Img"
 
 
 @dataclass(frozen=True)
 class OuluOptions(LayoutOptions):
     """What can be varied in Oulu-CASIA's layout.
 
-    ``frames``: shortest and longest sequence; ``ambiguity``: 0 for expressions as the prototypes have them, up to 1 for
-    weak and mixed ones, see ``mixture``; ``defects``: one person's frames with a word before their number,
-    one sequence empty and one missing.
+    ``wrapper``: the folders around ``VL``, which differ from copy to copy ("" for none); ``cropped``: the small grey
+    set too; ``frames``: shortest and longest sequence; ``ambiguity``: 0 for expressions as the prototypes have
+    them, up to 1 for weak and mixed ones, see ``mixture``; ``defects``: one person's frames with a word before
+    their number, one sequence empty and one missing.
     """
 
     cameras: tuple[str, ...] = ("VL",)
     lights: tuple[str, ...] = ("Strong",)
+    wrapper: str = "OriginalImg"
+    cropped: bool = False
     frames: tuple[int, int] = (9, 24)
     size: tuple[int, int] = OULU_SIZE
     ambiguity: float = 0.0
@@ -51,12 +57,13 @@ BU4DFE_EMOTIONS = {
 class BU4DFEOptions(LayoutOptions):
     """What can be varied in BU-4DFE's layout.
 
-    ``size``: a quarter of the real pictures' side, for speed; ``defects``: the viewer's folder, one sequence with
-    a single frame and one missing.
+    ``size``: a quarter of the real pictures' side, for speed; ``landmarks``: the package of tracked points too, in a
+    tree of its own; ``defects``: the viewer's folder, one sequence with a single frame, one empty and one missing.
     """
 
     frames: tuple[int, int] = (15, 25)
     size: tuple[int, int] = (332, 260)
+    landmarks: bool = False
     defects: bool = False
 
 
@@ -130,7 +137,8 @@ def _write_oulu_person(root: Path, seed: int, number: int, options: OuluOptions)
                 # the cameras film at once, and the lights are the same performance
                 rng = np.random.default_rng([options.seed, seed, list(OULU_EMOTIONS).index(emotion)])
                 length = int(rng.integers(options.frames[0], options.frames[1] + 1))
-                folder = root / "OriginalImg" / camera / light / f"P{number:03d}" / emotion
+                below = f"{light}/P{number:03d}/{emotion}"
+                folder = root / options.wrapper / camera / below
                 if options.defects and (number, emotion) == (2, "Fear"):
                     continue
                 folder.mkdir(parents=True, exist_ok=True)
@@ -152,16 +160,41 @@ def _write_oulu_person(root: Path, seed: int, number: int, options: OuluOptions)
                 for name, picture in zip(names, pictures, strict=True):
                     grey = picture.image.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)
                     save_picture(folder / name, grey if camera == "NI" else picture.image)
+                    if options.cropped:
+                        save_picture(
+                            _made(root / f"{CROPPED}/{camera}_Acropped/{below}") / name, _cropped(picture)
+                        )
                 folder_csv(folder, dict(zip(names, pictures, strict=True)))
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _cropped(picture: Picture) -> np.ndarray:
+    """The face alone: small, square, grey."""
+    low, high = picture.landmarks.min(0), picture.landmarks.max(0)
+    scale = OULU_CROP / (1.2 * float((high - low).max()))
+    window = np.zeros((2, 3), np.float32)
+    window[0, 0] = window[1, 1] = scale
+    window[:, 2] = OULU_CROP / 2 - scale * (low + high) / 2
+    face = cv2.warpAffine(picture.image, window, (OULU_CROP, OULU_CROP), flags=cv2.INTER_AREA)
+    return face.mean(2, keepdims=True).astype(np.uint8).repeat(3, 2)
 
 
 def _plan_oulu(root: Path, seeds: range, options: OuluOptions) -> list[tuple[Path, int, int, OuluOptions]]:
     return [(root, seed, k + 1, options) for k, seed in enumerate(seeds)]
 
 
+def _add_change_log(root: Path, _: list[None], options: OuluOptions) -> None:
+    if options.cropped:
+        (root / CROPPED / "change_log.txt").write_text("no person\n")
+
+
 OULU_CASIA_LAYOUT = Layout(
     "oulu_casia", "Oulu-CASIA", OuluOptions, people=80, most=80,
-    plan=_plan_oulu, write_person=_write_oulu_person,
+    plan=_plan_oulu, write_person=_write_oulu_person, finish=_add_change_log,
 )  # fmt: skip
 """``OriginalImg/VL/Strong/P001/Anger/000.jpeg``, from neutral to the apex; OpenFace's CSV of each sequence lies in
 ``processed`` beside its folder."""
@@ -178,23 +211,41 @@ def _write_bu4dfe_person(root: Path, seed: int, name: str, options: BU4DFEOption
             length = 1
         folder = root / name / emotion
         folder.mkdir(parents=True, exist_ok=True)
+        if options.defects and (name, emotion) == ("F002", "Sad"):
+            continue
         top = apex(body.person, expression)
         pictures = list(film(body, expression, top, rise_and_fall(length), rng, options.size, frame=26.0))
         for k, picture in enumerate(pictures):
             save_picture(folder / f"{k:03d}.jpg", picture.image)
             (folder / f"{k:03d}.wrl").write_text(_mesh(picture))
+            if options.landmarks:
+                points = _made(root / "BU4DFE_BND_V1.1" / name / emotion) / f"{k:03d}.bnd"
+                points.write_text(_tracked(picture))
         folder_csv(folder, {f"{k:03d}.jpg": picture for k, picture in enumerate(pictures)})
 
 
 def _mesh(picture: Picture) -> str:
-    """A VRML 2 file with the 68 landmarks for a mesh; texture coordinates point up."""
+    """A VRML 2 file with the tracked points for a mesh; texture coordinates point up."""
     height, width = picture.image.shape[:2]
-    places = ", ".join(f"{x / width:.4f} {1 - y / height:.4f}" for x, y in picture.landmarks)
-    points = ", ".join(f"{x:.2f} {-y:.2f} 0" for x, y in picture.landmarks)
+    places = ", ".join(f"{x / width:.4f} {1 - y / height:.4f}" for x, y in _tracked_points(picture))
+    points = ", ".join(f"{x:.2f} {-y:.2f} 0" for x, y in _tracked_points(picture))
     return (
         "#VRML V2.0 utf8\nShape { geometry IndexedFaceSet {\n"
         f"coord Coordinate {{ point [ {points} ] }}\ntexCoord TextureCoordinate {{ point [ {places} ] }}\n}} }}\n"
     )
+
+
+def _tracked_points(picture: Picture) -> list[tuple[float, float]]:
+    """83 points, as many as the package of landmarks has: the 68, and some between those of the jaw."""
+    jaw = picture.landmarks[:16]
+    between = (jaw[:-1] + jaw[1:]) / 2
+    return [(x, y) for x, y in np.concatenate([picture.landmarks, between]).tolist()]
+
+
+def _tracked(picture: Picture) -> str:
+    """Rows of a point of the mesh and its place, as the package of landmarks has them."""
+    rows = enumerate(_tracked_points(picture))
+    return "".join(f"{k} {x:.3f} {-y:.3f} 0.000\n" for k, (x, y) in rows)
 
 
 def _plan_bu4dfe(

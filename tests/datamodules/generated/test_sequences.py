@@ -100,6 +100,22 @@ def test_another_light_is_the_same_performance_and_darker(tmp_path):
     assert np.corrcoef(grey.ravel(), infrared.mean(2).ravel())[0, 1] > 0.98
 
 
+@pytest.mark.parametrize("wrapper", ["B_OriginalImg/OriginalImg", "Oulu_CASIA_NIR_VIS", ""])
+def test_the_folders_around_do_not_matter(tmp_path, wrapper):
+    root = OULU_CASIA_LAYOUT.write(
+        tmp_path, people=1, frames=(5, 5), wrapper=wrapper, cropped=True, workers=1
+    )
+    assert (root / wrapper / "VL" / "Strong" / "P001" / "Sadness" / "004.jpeg").is_file()
+    found = module(root).find()
+    assert len(found.records) == 6 * 4 and found.records.has_au.all()
+    cropped = module(root, pictures="cropped").find().records
+    assert len(cropped) == 6 * 4 and "VL_Acropped" in cropped.path(0)
+    face = cv2.imread(cropped.path(3)).astype(float)
+    assert face.shape == (72, 72, 3) and np.abs(face - face.mean(2, keepdims=True)).max() < 3
+    # the same frame, cut out: the eyes are darker than the cheeks below them
+    assert face[18:32, 12:60].min() < face[36:48, 12:24].mean() - 20
+
+
 def test_more_people_than_there_are(tmp_path):
     with pytest.raises(UserError, match="Oulu-CASIA has 80 people, not 81"):
         OULU_CASIA_LAYOUT.write(tmp_path, people=81)
@@ -117,13 +133,24 @@ def test_bu4dfe_is_read_as_it_was_written(tmp_path):
     options = {"landmarks": "openface", "image_size": 32, "folds": 2, "store": str(tmp_path / "store")}
     data = BU4DFE(BU4DFEConfig(root=str(root), prepare_workers=1, **options))
     found = data.find()
-    assert sorted(reason for _, reason in found.left_out) == ["fewer than 2 frames", "missing sequence"]
+    few, missing = ["fewer than 2 frames"] * 2, ["missing sequence"]  # one frame, none, no folder
+    assert sorted(reason for _, reason in found.left_out) == few + missing
     records = found.records
     neutral = records.numbers("expression") == EXPRESSIONS.index("neutral")
     strength = records.au.sum(1)
     assert (strength[neutral] < 0.2).all() and (strength[~neutral] > 2).all()
     data.setup()
-    assert data.identities == ["F001", "M001"] and len(data.train.au) + len(data.test.au) == 22 * 4
+    assert data.identities == ["F001", "M001"] and len(data.train.au) + len(data.test.au) == 21 * 4
+
+
+def test_bu4dfes_package_of_landmarks_is_not_taken_for_people(tmp_path):
+    root = BU4DFE_LAYOUT.write(tmp_path, people=2, frames=(5, 5), landmarks=True, workers=1)
+    points = np.loadtxt(root / "BU4DFE_BND_V1.1" / "F001" / "Angry" / "000.bnd")
+    assert points.shape == (83, 4) and points[:, 0].tolist() == list(range(83))
+    config = BU4DFEConfig(root=str(root), landmarks="openface", image_size=32, prepare_workers=1)
+    found = BU4DFE(config).find()
+    assert len(found.records) == 2 * 6 * 4 and not found.left_out
+    assert not any("BND" in found.records.path(row) for row in range(len(found.records)))
 
 
 def test_more_people_than_bu4dfe_has(tmp_path):
