@@ -85,22 +85,24 @@ MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     """Multi-scale structural similarity (B,), 1 for equal pictures (Wang et al. 2003).
 
-    Pictures of [-1, 1] are mapped to [0, 1]. Gaussian window 11, sigma 1.5, no padding. Up to five scales:
-    below 161 pixels those whose map is at least as large as the window are kept and the weights made
-    to sum to 1 (3 at 64 pixels, 4 at 128: methods.md E12, E21). Negative contrast terms are clamped.
+    Pictures of [-1, 1] are mapped to [0, 1]. Gaussian window 11, sigma 1.5, no padding. Five scales from 128 pixels
+    on, where the last map may be smaller than the window, which then shrinks to it (methods.md E12); below, those
+    whose map holds the window, with weights that sum to 1 (3 at 64 pixels: E21). Negative contrast terms are
+    clamped.
     """
     with torch.autocast(x.device.type, enabled=False):  # variances are small differences of large numbers
         return _ms_ssim((full(x) + 1) / 2, (full(y) + 1) / 2)
 
 
 def _ms_ssim(x: Tensor, y: Tensor) -> Tensor:
-    scales = [i for i in range(len(MS_SSIM_WEIGHTS)) if x.shape[-1] >> i >= 11] or [0]
-    window = min(11, x.shape[-1])
+    every = range(len(MS_SSIM_WEIGHTS))
+    side = x.shape[-1]
+    scales = list(every) if side >= 128 else [i for i in every if side >> i >= 11] or [0]
     weights = x.new_tensor(MS_SSIM_WEIGHTS[: len(scales)])
     weights = weights / weights.sum()
     product = x.new_ones(len(x))
     for i in scales:
-        luminance, contrast = _ssim_terms(x, y, window)
+        luminance, contrast = _ssim_terms(x, y, min(11, x.shape[-1]))
         term = luminance * contrast if i == scales[-1] else contrast
         # the mean over the map of each channel, then over channels, clamped where a power needs it
         product = product * term.mean((2, 3)).mean(1).clamp(min=1e-6) ** weights[i]

@@ -42,7 +42,8 @@ def read_picture(path: str | Path) -> np.ndarray:
         raise UnreadablePicture("file is missing") from None
     # Pillow's decoders raise what they like on damaged files: SyntaxError, struct.error, ValueError …
     except Exception as error:
-        reason = " ".join(str(error).replace(str(path), "").split()) or type(error).__name__
+        named = str(error).replace(f" {str(path)!r}", "").replace(str(path), "")
+        reason = " ".join(named.split()) or type(error).__name__
         raise UnreadablePicture(f"unreadable picture ({reason[:80]})") from None
     if image.mode.startswith("I") or image.mode == "F":
         # 16-bit grey: Pillow's own conversion would cut at 255 instead of scaling.

@@ -80,4 +80,4 @@ def group_norm(channels: int) -> nn.GroupNorm:
     """GroupNorm with groups of 8 or more channels, at most 32 groups; free of batch statistics, so
     that two ranks of 4 pictures equal one of 8.
     """
-    return nn.GroupNorm(math.gcd(32, max(1, channels // 8)), channels)
+    return nn.GroupNorm(math.gcd(32, max(1, channels // 8), channels), channels)

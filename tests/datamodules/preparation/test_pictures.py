@@ -63,6 +63,9 @@ def test_damaged_files_give_a_reason(tmp_path):
     for name in ("cut.jpg", "text.jpg", "empty.png", "none.png"):
         with pytest.raises(UnreadablePicture, match=r"unreadable|missing"):
             read_picture(tmp_path / name)
+    with pytest.raises(UnreadablePicture) as refused:  # who asks knows which file it is
+        read_picture(tmp_path / "text.jpg")
+    assert str(refused.value) == "unreadable picture (cannot identify image file)"
 
 
 def write_grey(path, frames: int) -> None:
