@@ -4,7 +4,9 @@ import torch
 from facegan.nets.blocks import group_norm
 
 
-@pytest.mark.parametrize(("channels", "groups"), [(3, 1), (8, 1), (51, 1), (60, 1), (64, 8), (96, 4), (512, 32)])
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(3, 1), (8, 1), (51, 1), (60, 1), (64, 8), (96, 4), (512, 32)]
+)
 def test_group_norm_takes_any_number_of_channels(channels, groups):
     norm = group_norm(channels)
     assert norm.num_groups == groups
