@@ -26,7 +26,9 @@ class DataConfig(PrepareConfig):
     rotate: list[float] = field(
         default_factory=lambda: [0.0]
     )  # degrees, one of which turns a training picture
-    identity_maps: str = "none"  # none | own | neutral_mean: AIP-GAN's H beside each picture (methods.md A6)
+    identity_maps: str = (
+        "none"  # none | own | neutral_mean: AIP-GAN's H beside each picture (docs/aipgan.md A6)
+    )
     landmark_images: bool = False  # AIP-GAN's Z beside each picture (A15)
     flip: float = 0.0  # probability of mirroring a picture; EGGAN: none
     jitter: float = 0.0  # strength of random brightness, contrast and saturation, 0 to 1; EGGAN: none

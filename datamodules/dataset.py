@@ -106,7 +106,8 @@ class FaceDataset(Dataset[Batch]):
             return batch
         partner = self._partners.draw(self.seed, epoch, index, self.cross_probability)
         source = self._faces(epoch, index, augment=True)
-        target = self._faces(epoch, partner, augment=True)
+        # augmented alike, or the one could not be the truth for what is made of the other
+        target = self._faces(epoch, partner, augment=True, like=index)
         return {f"source_{key}": value for key, value in source.items()} | {
             f"target_{key}": value for key, value in target.items()
         }
@@ -117,12 +118,15 @@ class FaceDataset(Dataset[Batch]):
         batch = self._faces(np.zeros_like(index), index, augment=False)
         return batch | {key: to_float(batch[key]) for key in PICTURE_KEYS if key in batch}
 
-    def _faces(self, epoch: np.ndarray, index: np.ndarray, augment: bool) -> Batch:
-        rows = self.rows[index]
+    def _faces(
+        self, epoch: np.ndarray, index: np.ndarray, augment: bool, like: np.ndarray | None = None
+    ) -> Batch:
+        """Pictures by index, each augmented by the draws of the index ``like`` (None: its own)."""
+        rows, drawn = self.rows[index], index if like is None else like
         images = self.store.images(rows)
         landmarks, pose = self.store.landmarks[rows], self.store.pose[rows]
         if self.crop is not None and augment and self.training:
-            draws = uniform(self.seed, CROP, epoch, index)[:, :2]
+            draws = uniform(self.seed, CROP, epoch, drawn)[:, :2]
             images, landmarks, pose = self.crop.draw(images, landmarks, pose, draws)
         elif self.crop is not None:
             images, landmarks = self.crop.middle(images, landmarks)
@@ -130,12 +134,12 @@ class FaceDataset(Dataset[Batch]):
         if self._appearance != "none":
             maps = torch.from_numpy(self.store.identity_maps(self._appearance)[rows])
         if augment and self.flip > 0:
-            flipped = uniform(self.seed, FLIP, epoch, index)[:, 0] < self.flip
+            flipped = uniform(self.seed, FLIP, epoch, drawn)[:, 0] < self.flip
             mirror(images, landmarks, pose, flipped)
             if maps is not None:
                 maps[flipped] = maps[flipped].flip(2)
         if augment and self._jitter is not None:
-            self._jitter(images, uniform(self.seed, AUGMENT, epoch, index)[:, 0])
+            self._jitter(images, uniform(self.seed, AUGMENT, epoch, drawn)[:, 0])
         extra: Batch = {}
         if maps is not None:
             extra["identity_map"] = maps.permute(0, 3, 1, 2)

@@ -34,7 +34,7 @@ class Crops:
     """A smaller square of each face: its middle, or one of five (middle and corners), turned a little.
 
     Source: TER-GAN 4.1, five crops of 75 x 75 and rotations by -6, -3, 3 and 6 degrees; drawn anew each time where
-    the paper multiplies its pictures (methods.md T15).
+    the paper multiplies its pictures (docs/tergan.md T15).
 
     Args:
         size: side of the faces as they are stored.

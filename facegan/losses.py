@@ -56,7 +56,7 @@ def au_levels(au: Tensor, rounding: str = "nearest") -> Tensor:
     """AU intensities 0..5 -> classes 0..5 (long).
 
     ``nearest`` rounds half up, as EGGAN 3.3 says in words; ``floor`` truncates, as its brackets and its
-    released code do (methods.md E3). ``torch.round`` would send 0.5 to 0 and 2.5 to 2.
+    released code do (docs/eggan.md E3). ``torch.round`` would send 0.5 to 0 and 2.5 to 2.
     """
     return (au + 0.5 if rounding == "nearest" else au).floor().clamp(0, 5).long()
 
@@ -86,7 +86,7 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     """Multi-scale structural similarity (B,), 1 for equal pictures (Wang et al. 2003).
 
     Pictures of [-1, 1] are mapped to [0, 1]. Gaussian window 11, sigma 1.5, no padding. Five scales from 128 pixels
-    on, where the last map may be smaller than the window, which then shrinks to it (methods.md E12); below, those
+    on, where the last map may be smaller than the window, which then shrinks to it (docs/eggan.md E12); below, those
     whose map holds the window, with weights that sum to 1 (3 at 64 pixels: E21). Negative contrast terms are
     clamped.
     """

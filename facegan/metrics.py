@@ -88,7 +88,7 @@ class Agreement(Metric):
 
 
 class Presence(Metric):
-    """Agreement on whether an AU is there, per AU, over all rows (ICface 4.2, Table 2; methods.md I14).
+    """Agreement on whether an AU is there, per AU, over all rows (ICface 4.2, Table 2; docs/icface.md I14).
 
     Rows in which either side is NaN are left out and counted. An AU that is there in all rows or in none has neither
     score: NaN, left out of the mean, and counted.

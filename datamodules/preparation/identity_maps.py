@@ -1,7 +1,7 @@
 """AIP-GAN's two targets: a face without its expression (identity map H), and its landmarks as a picture (Z).
 
 An identity map is the texture of an active appearance model (Cootes et al. 2001; Matthews & Baker 2004): the face
-warped, piece by piece, from its own landmarks onto the mean shape of its person's neutral pictures (methods.md A5,
+warped, piece by piece, from its own landmarks onto the mean shape of its person's neutral pictures (docs/aipgan.md A5,
 A6). A landmark image has a Gaussian dot at each of the 68 landmarks (A15).
 """
 

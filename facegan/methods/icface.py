@@ -248,7 +248,7 @@ class ICface(AdversarialModule):
             self.C.train(self.current_epoch < self.config.stages["recogniser"])
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """RMSprop for both generators, and for D (4.2); Adam for LightCNN, where it is trained here."""
+        """RMSprop for both generators, and for D (docs/icface.md I12); Adam for LightCNN, where it is trained here."""
         c = self.config
         optimizers: list[torch.optim.Optimizer] = [
             torch.optim.RMSprop(part.parameters(), c.lr, c.alpha) for part in (self.reenactor, self.D)

@@ -19,7 +19,7 @@ class ICfaceConfig:
     )
     step_at: int = 150_000  # batches after which the rate is a tenth (I12)
 
-    # optimisers: RMSprop, as released (4.2)
+    # optimisers: RMSprop, as in what the authors left
     lr: float = 2e-4
     alpha: float = 0.99
     lr_recogniser: float = 1e-3
@@ -47,7 +47,7 @@ class ICfaceConfig:
     generator_width: int = 128  # ngf (I1)
     generator_blocks: int = 6  # (I1)
     generator_norm: str = "batch"  # batch | instance, for fewer than 8 pictures a device (I2)
-    dropout: float = 0.5  # in the residual blocks (4.2)
+    dropout: float = 0.5  # in the residual blocks, as released
     critic: str = "patch"  # patch: the text's | released (I3)
     critic_width: int = 64  # (I3)
 

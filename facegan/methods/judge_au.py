@@ -2,7 +2,7 @@
 
 Its recipe: 50,000 generated pictures, half of them with independently drawn AUs and half expression
 prototypes, so that it cannot read one AU from another; moved, relit, blurred, halved and noised, so that it
-cannot read them from fine texture (methods.md E4). At the end of training it exports itself to where
+cannot read them from fine texture (docs/eggan.md E4). At the end of training it exports itself to where
 evaluation looks for it.
 """
 

@@ -1,4 +1,4 @@
-"""TER-GAN: transfer, edit and recognise expressions with one network (Ali and Hughes, 2020).
+"""TER-GAN: transfer, edit and recognise expressions with one network (Ali and Hughes, 2019).
 
 Where the paper is silent or contradicts itself the choice and its reason stand beside the option; T1..T20
 number them.

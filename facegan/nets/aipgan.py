@@ -1,4 +1,4 @@
-"""AIP-GAN's encoders, heads and decoder (3.1, 4.2; what the paper leaves open: methods.md A1-A4, A10-A15)."""
+"""AIP-GAN's encoders, heads and decoder (3.1, 4.2; what the paper leaves open: docs/aipgan.md A1-A4, A10-A15)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

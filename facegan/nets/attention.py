@@ -13,7 +13,7 @@ class SqueezeExcite(nn.Module):
 
     Args:
         channels: C.
-        merge: "sum" of the two branches (the cited block), or their larger value, "max" (methods.md A11).
+        merge: "sum" of the two branches (the cited block), or their larger value, "max" (docs/aipgan.md A11).
         reduction: C over the width of the channel branch's middle.
     """
 
@@ -40,7 +40,7 @@ class ExpressionAttention(nn.Module):
         channels: C.
         expressions: S, six in the paper.
         merge: of scSE.
-        norm: of alpha over each picture: "minmax" to 0..1, or "sigmoid" (methods.md A7).
+        norm: of alpha over each picture: "minmax" to 0..1, or "sigmoid" (docs/aipgan.md A7).
         residual: F * (1 + alpha) instead (A7).
     """
 

@@ -43,7 +43,7 @@ class CompactBilinear(nn.Module):
 
     Args:
         channels: C_k of each input.
-        out: d; the paper gives none (methods.md A12).
+        out: d; the paper gives none (docs/aipgan.md A12).
         seed: of the places and signs.
     """
 

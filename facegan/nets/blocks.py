@@ -31,7 +31,7 @@ def doublings(size: int, start: int) -> int:
 
 class ResidualUp(nn.Module):
     """Up-sampling residual block (B, in, s, s) -> (B, out, 2s, 2s): nearest x2, two 3x3 convs with
-    InstanceNorm, a 1x1 conv as the shortcut, PReLU (EGGAN 4.1; methods.md E7 for what the paper leaves open).
+    InstanceNorm, a 1x1 conv as the shortcut, PReLU (EGGAN 4.1; docs/eggan.md E7 for what the paper leaves open).
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:

@@ -30,7 +30,7 @@ class CNNIQA(nn.Module):
 
     @torch.no_grad()
     def score(self, images: Tensor) -> Tensor:
-        """Scores (B,) of pictures (B, 3, S, S) in [-1, 1]: the mean over their patches (ICface 4.1; methods.md I13).
+        """Scores (B,) of pictures (B, 3, S, S) in [-1, 1]: the mean over their patches (docs/icface.md I13).
 
         As the published code does it: grey in 8 bits; patches begin strictly before S - 32, so that at a multiple of
         32 the last row and column are left out (9 of 16 at 128 pixels).

@@ -42,7 +42,7 @@ class DeepIQA(nn.Module):
 
     @torch.no_grad()
     def score(self, images: Tensor, reference: Tensor) -> Tensor:
-        """Scores (B,) of pictures beside references, both (B, 3, S, S) in [-1, 1] (ICface 4.1; methods.md I13).
+        """Scores (B,) of pictures beside references, both (B, 3, S, S) in [-1, 1] (ICface 4.1; docs/icface.md I13).
 
         The weighted mean over patches that do not overlap; what is left of 32 pixels at the right and below is not
         looked at.

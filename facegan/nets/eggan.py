@@ -1,6 +1,6 @@
 """EGGAN's encoder, generator and two discriminators, in the paper's and in the released code's form.
 
-The paper gives channels for E and D_z, counts for G and D_img; the rest is methods.md E5-E10 and, for
+The paper gives channels for E and D_z, counts for G and D_img; the rest is docs/eggan.md E5-E10 and, for
 sizes other than 128, E21: at S = 2^k pixels E has k - 2 convs, G k - 1 blocks, D_img k - 1 convs.
 """
 
@@ -15,7 +15,7 @@ from facegan.nets.blocks import ResidualUp, doublings, init_normal, instance_nor
 
 
 class Encoder(nn.Module):
-    """E: picture (B, 3, S, S) in [-1, 1] -> latent code (B, latent), no output activation (methods.md E6).
+    """E: picture (B, 3, S, S) in [-1, 1] -> latent code (B, latent), no output activation (docs/eggan.md E6).
 
     Convs of kernel 4, stride 2, down to a 4x4 map, then one linear layer (EGGAN 4.1).
 
@@ -44,7 +44,7 @@ class Encoder(nn.Module):
 class Generator(nn.Module):
     """G: code (B, latent) and AUs (B, 17) 0..5 -> picture (B, 3, S, S) in [-1, 1].
 
-    A linear layer to a 2x2 seed, then up-sampling residual blocks (EGGAN 4.1; methods.md E7). Code and AUs
+    A linear layer to a 2x2 seed, then up-sampling residual blocks (EGGAN 4.1; docs/eggan.md E7). Code and AUs
     enter together at the seed, before any InstanceNorm could remove a constant condition.
     """
 
@@ -69,7 +69,7 @@ class Generator(nn.Module):
 class ImageDiscriminator(nn.Module):
     """D_img: picture (B, 3, S, S) -> score map (B, 1, 2, 2); no normalisation, as the penalty is per picture.
 
-    Stride-2 convs of kernel 4 with LeakyReLU 0.01, then a 3x3 conv (methods.md E8).
+    Stride-2 convs of kernel 4 with LeakyReLU 0.01, then a 3x3 conv (docs/eggan.md E8).
     """
 
     def __init__(self, size: int, widths: Sequence[int]) -> None:
@@ -88,7 +88,7 @@ class ImageDiscriminator(nn.Module):
 
 
 class LatentDiscriminator(nn.Module):
-    """D_z: code (B, latent) -> logit (B, 1), high for the prior (EGGAN 4.1; PReLU, no norm: methods.md E10)."""
+    """D_z: code (B, latent) -> logit (B, 1), high for the prior (EGGAN 4.1; PReLU, no norm: docs/eggan.md E10)."""
 
     def __init__(self, latent: int, widths: Sequence[int]) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ def _take(widths: Sequence[int], n: int, name: str) -> list[int]:
 
 
 def shift_blur_noise(images: Tensor, draws: Tensor, strength: float) -> Tensor:
-    """A random shift, blur and noise for each picture: what C_exp, C_id and D_img look through (methods.md E4).
+    """A random shift, blur and noise for each picture: what C_exp, C_id and D_img look through (docs/eggan.md E4).
 
     A classifier that never sees two pixels the same way twice is not fooled by fine texture. The same
     draws go to real and generated pictures.

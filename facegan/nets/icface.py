@@ -1,4 +1,4 @@
-"""ICface's generator and discriminators (3.1), as the authors released them (methods.md 4.2, I1-I3)."""
+"""ICface's generator and discriminators (3.1), as the authors released them (docs/icface.md I1-I3)."""
 
 from collections.abc import Callable
 

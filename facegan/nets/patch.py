@@ -11,7 +11,7 @@ from facegan.nets.blocks import init_normal
 class PatchDiscriminator(nn.Module):
     """Picture (B, 3, S, S) -> a score for each patch (B, 1, s, s); 15x15 of them at 96 pixels.
 
-    Convs 4x4 with padding 2, InstanceNorm without offsets, LeakyReLU 0.2 (methods.md A20).
+    Convs 4x4 with padding 2, InstanceNorm without offsets, LeakyReLU 0.2 (docs/aipgan.md A20).
 
     Args:
         width: channels of the first conv.

@@ -1,4 +1,4 @@
-"""TER-GAN's encoders, decoder and discriminators (3.1, 4.1; what the paper leaves open: methods.md T1-T4, T8, T13)."""
+"""TER-GAN's encoders, decoder and discriminators (3.1, 4.1; else docs/tergan.md T1-T4, T8, T13)."""
 
 from collections.abc import Sequence
 from itertools import pairwise

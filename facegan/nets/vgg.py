@@ -18,7 +18,7 @@ class VGGClassifier(nn.Module):
     """VGG19 conv trunk at a fraction of its width and, for small pictures, of its depth; one linear layer.
 
     EGGAN 3.3 (C_exp and C_id, "inspired by VGG19"); width 0.5, GroupNorm and average pooling are ours
-    (methods.md E19).
+    (docs/eggan.md E19).
 
     Args:
         outputs: number of logits.
@@ -65,7 +65,7 @@ class VGGClassifier(nn.Module):
         return self.head(x.flatten(1) if self.flatten else x.mean((2, 3)))
 
     def perceptual_features(self, images: Tensor) -> Tensor:
-        """The third stage's first activation (B, C, S/4, S/4), in VGG19's place of relu3_1 (methods.md E22)."""
+        """The third stage's first activation (B, C, S/4, S/4), in VGG19's place of relu3_1 (docs/eggan.md E22)."""
         x = self.stages[1](F.max_pool2d(self.stages[0](images), 2))
         first_conv: Sequence[nn.Module] = list(self.stages[2])[:3]  # type: ignore[call-overload]
         x = F.max_pool2d(x, 2)
@@ -75,7 +75,7 @@ class VGGClassifier(nn.Module):
 
 
 class VGG19Features(nn.Module):
-    """The published VGG19 up to relu3_1, frozen (EGGAN eq. 5: "the third layer"; methods.md E11).
+    """The published VGG19 up to relu3_1, frozen (EGGAN eq. 5: "the third layer"; docs/eggan.md E11).
 
     Args:
         weights: torchvision's ``vgg19-dcbb9e9d.pth``.

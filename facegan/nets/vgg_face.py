@@ -15,7 +15,7 @@ STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convs of VGG16's stages."""
 
 TAPS = ("conv1_2", "conv2_2", "conv3_2", "conv4_2", "conv5_2")
-"""Whose outputs ExprGAN's L_id compares, before their ReLU (methods.md A16)."""
+"""Whose outputs ExprGAN's L_id compares, before their ReLU (docs/aipgan.md A16)."""
 
 MEAN = (129.186279296875, 104.76238250732422, 93.59396362304688)
 """Of the published weights: RGB in 0..255."""
@@ -90,7 +90,7 @@ class VGGFace(nn.Module):
         return F.relu(x)
 
     def embed(self, images: Tensor) -> Tensor:
-        """fc7 (B, 4096), after its ReLU: what faces are compared by (methods.md A24)."""
+        """fc7 (B, 4096), after its ReLU: what faces are compared by (docs/aipgan.md A24)."""
         x = F.max_pool2d(self.last_maps(images), 2)
         return F.relu(self.fc7(F.relu(self.fc6(x.flatten(1)))))
 

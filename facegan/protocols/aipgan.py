@@ -22,7 +22,7 @@ from facegan.protocols.landmark_images import ShapeModel, error
 from facegan.protocols.transfer import Likeness
 
 FACE_VERIFIED = 0.68
-"""Cosine similarity of fc7 at which two faces are called the same person (4.4; methods.md A24)."""
+"""Cosine similarity of fc7 at which two faces are called the same person (4.4; docs/aipgan.md A24)."""
 
 
 def likenesses(module: Any, judge: ExpressionJudge) -> dict[str, Likeness]:

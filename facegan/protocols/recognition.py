@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)
-"""Of regularisation (C) of the classifier, chosen on the training people alone (methods.md T17)."""
+"""Of regularisation (C) of the classifier, chosen on the training people alone (docs/tergan.md T17)."""
 
 OURS, BASELINE = "ours", "baseline"
 Codes = dict[str, np.ndarray]

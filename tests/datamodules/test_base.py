@@ -211,6 +211,30 @@ def test_training_pictures_are_one_of_five_crops_and_the_others_the_middle(modul
     assert torch.equal(tested["image"], stored)
 
 
+def test_the_two_pictures_of_a_pair_are_mirrored_and_cropped_alike(module):
+    """Of one person the source is the truth for what is made of the target: it must lie as that lies."""
+    data = module(crop=24, flip=0.5, pairing="same_identity", batch_size=16)
+    data.setup()
+    batch = next(iter(data.train_dataloader()))
+    still = data.train.batch(np.arange(len(data.train.au)))["landmarks"]
+    place = torch.as_tensor(data.train.rows)
+    shifts = {}
+    for side in ("source", "target"):
+        own = still[torch.searchsorted(place, batch[f"{side}_index"])]
+        mirrored = own[:, list(LANDMARK_MIRROR)].clone()
+        mirrored[..., 0] = 23 - mirrored[..., 0]
+        got = batch[f"{side}_landmarks"]
+        # a shift moves all points alike; of the two, mirrored or not, only the true one leaves no spread
+        spread = torch.stack([(got - own).std(1).sum(1), (got - mirrored).std(1).sum(1)])
+        flipped = spread.argmin(0)
+        chosen = torch.where(flipped[:, None, None] == 1, mirrored, own)
+        shifts[side] = torch.cat([flipped[:, None].float(), (got - chosen).mean(1)], 1)
+        assert spread.min(0).values.max() < 1e-3
+    torch.testing.assert_close(shifts["source"], shifts["target"], atol=1e-3, rtol=0)
+    assert len(shifts["source"].round().unique(dim=0)) > 4
+    assert (batch["source_index"] != batch["target_index"]).all()
+
+
 def test_a_crop_that_cannot_be_cut(module):
     with pytest.raises(UserError, match=r"data\.crop=.*data\.image_size=32"):
         module(crop=33).setup()
@@ -220,10 +244,12 @@ def test_a_crop_that_cannot_be_cut(module):
 
 def test_identity_maps_and_landmark_images_come_with_the_pictures(module):
     module().prepare(progress=False)  # without maps at first: they are added
-    data = module(identity_maps="own", landmark_images=True, flip=0.5, pairing="cross_identity")
+    data = module(
+        identity_maps="own", landmark_images=True, flip=0.5, pairing="cross_identity", batch_size=16
+    )
     data.setup()
     batch = next(iter(data.train_dataloader()))
-    assert batch["source_identity_map"].shape == (4, 3, 32, 32)
+    assert batch["source_identity_map"].shape == (16, 3, 32, 32)
     still = data.train.batch(np.arange(len(data.train.au)))
     rows = {int(row): k for k, row in enumerate(still["index"])}
     moved = set()

@@ -11,7 +11,7 @@ def millions(*modules: torch.nn.Module) -> float:
 
 
 def test_sizes_and_parameters_are_the_paper_s():
-    """Computed from the paper's text (methods.md 3.3), not by this code."""
+    """Computed by hand from the text of the paper (4.2), not by this code."""
     g = Generator(AIPGANConfig(), 96)
     assert nets.level_sizes(96, 7, 5) == [96, 48, 24, 12, 6, 3, 3, 3]
     assert millions(g.G_es) == 5.50 and millions(g.G_et) == 5.58

@@ -10,7 +10,7 @@ def millions(module: torch.nn.Module) -> float:
 
 
 def test_sizes_are_the_released_ones():
-    """Counted from the released layer list (methods.md 4.2), not by this code."""
+    """Counted from the list of layers that the authors released, not by this code."""
     assert millions(Generator()) == 31.44 and millions(Generator(64)) == 7.90
     assert millions(Discriminator(128)) == 5.07
     with torch.device("meta"):

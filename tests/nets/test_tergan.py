@@ -17,7 +17,7 @@ def test_seventy_five_is_halved_upwards():
 
 
 def test_sizes_of_the_paper():
-    """The counts of methods.md 2.3, worked out there from the paper's numbers."""
+    """The counts, worked out by hand from the numbers of the paper (4.1)."""
     with torch.device("meta"):
         module = TERGAN(TERGANConfig(), size=75, identities=80)
     G = module.generator
