@@ -86,6 +86,12 @@ def evaluate_run(
     }
     if config.method.name == "aipgan":
         judge = ExpressionJudge(own_judge, device)
+        saved = torch.load(run.checkpoint(checkpoint), map_location="cpu", weights_only=True)
+        try:
+            module.take_recognisers(config.method, saved["state_dict"])
+        except UserError as error:
+            print(f"Table 1 without the networks of the losses: {error}")
+        module.to(device)
         aipgan.evaluate(
             module, tested, judge, Judges(device), out, trained=data.train, trained_on=trained_on, **said
         )

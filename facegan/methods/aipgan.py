@@ -106,6 +106,32 @@ class AIPGAN(AdversarialModule):
         without = {} if config["recogniser"] == "trained" else {"w_if": 0, "w_ef": 0}
         return cls(**{**parameters, "config": config | without})
 
+    def take_recognisers(self, config: AIPGANConfig, state: dict[str, Tensor]) -> None:
+        """After ``for_use``: the networks that the losses looked through, for Table 1 (4.4).
+
+        VGG-Face comes whole from its file (fc7 is what Face-Verf compares), what was taught here from a checkpoint.
+
+        Args:
+            config: of the run; its paths may have been changed since.
+            state: the checkpoint's weights.
+
+        Raises:
+            UserError: a published network's file is not there.
+        """
+        if config.recogniser == "trained":
+            return
+        if config.w_if > 0:
+            self.R_i = load_published(config.identity_weights)
+        if config.expression_weights is not None and config.w_ef > 0:
+            self.R_e = load_published(config.expression_weights, None, config.recogniser_size)
+        elif config.w_ef > 0:
+            self.R_e = VGGFace(len(EXPRESSIONS), config.recogniser_size)
+            taught = {
+                key.removeprefix("R_e."): value for key, value in state.items() if key.startswith("R_e.")
+            }
+            self.R_e.load_state_dict(taught)
+        self.eval().requires_grad_(False)
+
     @property
     def _user(self) -> Generator:
         """The averaged networks, where there are any."""

@@ -36,11 +36,15 @@ def likenesses(module: Any, judge: ExpressionJudge) -> dict[str, Likeness]:
         return features
 
     found: dict[str, Likeness] = {}
-    trained = "its own recogniser, also in the loss"
+    own, published = "its own recogniser, also in the loss", "VGG-Face, published; also in the loss"
+    here = module.config.recogniser == "trained"
     if module.R_i is not None:
-        found["face"] = Likeness(through(module.R_i.embed), "target", trained, FACE_VERIFIED)
+        found["face"] = Likeness(
+            through(module.R_i.embed), "target", own if here else published, FACE_VERIFIED
+        )
     if module.R_e is not None:
-        found["expression"] = Likeness(through(module.R_e.last_maps), "source", trained)
+        given = not here and module.config.expression_weights is not None
+        found["expression"] = Likeness(through(module.R_e.last_maps), "source", published if given else own)
     found["expression_judge"] = Likeness(judge.features, "source", "judge_expression, not in the loss")
     return found
 

@@ -235,6 +235,31 @@ def test_published_recognisers_are_frozen_and_need_no_place_to_be_used(tmp_path,
         config.check_files()
 
 
+def test_table_1_sees_through_the_published_network_and_the_one_taught_from_it(tmp_path, monkeypatch):
+    import facegan.nets.vgg_face as vgg
+
+    monkeypatch.setattr(vgg, "STAGES", ((8, 2), (8, 2), (8, 3), (8, 3), (8, 3)))
+    monkeypatch.setattr(vgg.VGGFace.__init__, "__defaults__", (vgg.PUBLISHED_PEOPLE, 224, 1 / 64, False))
+    whole = vgg.VGGFace()
+    path = tmp_path / "vgg_face_dag.pth"
+    torch.save({k.removeprefix("convs."): v for k, v in whole.state_dict().items()}, path)
+    config = small(recogniser="published", identity_weights=str(path), recogniser_size=32)
+    module = at(build(config), "recognisers")
+    run(module, batch(), epochs=1, batches=2)
+    used = AIPGAN.for_use(dict(module.hparams))
+    assert used.R_i is None and used.R_e is None
+    used.take_recognisers(config, module.state_dict())
+    images = batch()["source_image"]
+    # of people: the published one with its linear layers; of expressions: as this training left it
+    torch.testing.assert_close(used.R_i.embed(images), whole.embed(images))
+    torch.testing.assert_close(used.R_e(images), module.R_e(images))
+    assert (used.R_e.convs["conv1_1"].weight != whole.convs["conv1_1"].weight).any()
+    assert not any(p.requires_grad for p in used.parameters())
+    path.unlink()
+    with pytest.raises(UserError, match="no VGG-Face weights"):
+        used.take_recognisers(config, module.state_dict())
+
+
 def test_without_weights_for_l_ef_its_recogniser_is_to_be_trained_first():
     with pytest.raises(UserError, match=r"method\.recogniser_epochs=0.*L_ef"):
         AIPGANConfig(recogniser_epochs=0)
