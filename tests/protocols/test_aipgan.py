@@ -39,6 +39,7 @@ class Knows:
     """Transfers perfectly; its heads draw what ``maps`` and ``dots`` say."""
 
     device = torch.device("cpu")
+    config = SimpleNamespace(recogniser="trained", expression_weights=None)
 
     def __init__(self, maps, dots):
         self.identity_maps, self.landmark_images = maps, dots

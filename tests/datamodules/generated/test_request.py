@@ -26,7 +26,7 @@ def test_defects_only_where_there_are_some(tmp_path):
 
 
 def test_a_set_that_was_stopped_is_gone_on_with_and_never_taken_for_whole(tmp_path, monkeypatch):
-    from datamodules.generated import clips
+    from datamodules.generated import mmi
 
     config = GenerateConfig("mmi", str(tmp_path), people=1, workers=1)
 
@@ -34,7 +34,7 @@ def test_a_set_that_was_stopped_is_gone_on_with_and_never_taken_for_whole(tmp_pa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(clips, "_write_clip", stopped)
+        patch.setattr(mmi, "save_clip", stopped)
         with pytest.raises(KeyboardInterrupt):
             generate(config, progress=False)
     assert json.loads((tmp_path / MARK).read_text())["complete"] is False
