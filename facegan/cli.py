@@ -3,6 +3,7 @@
 import argparse
 import errno
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -29,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.overrides = [*args.overrides, *more]
     try:
         _VERBS[args.verb](args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough, as in facegan list | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except UserError as error:
         print(f"facegan: {error}", file=sys.stderr)
         return 2

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -22,6 +24,14 @@ def test_a_disk_that_takes_no_more_is_one_sentence(monkeypatch, capsys, number):
     assert cli.main(["list"]) == 2
     said = capsys.readouterr().err
     assert f"cannot use runs/a/last.ckpt: {os.strerror(number)}" in said and "--resume" in said
+
+
+def test_a_reader_that_has_enough_is_no_fault():
+    listing = subprocess.Popen(
+        [sys.executable, "-m", "facegan", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    listing.stdout.close()
+    assert listing.stderr.read() == b"" and listing.wait() == 1
 
 
 def test_other_faults_are_not_hidden(monkeypatch):
