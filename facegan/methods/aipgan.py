@@ -120,16 +120,17 @@ class AIPGAN(AdversarialModule):
         """
         if config.recogniser == "trained":
             return
-        if config.w_if > 0:
-            self.R_i = load_published(config.identity_weights)
-        if config.expression_weights is not None and config.w_ef > 0:
-            self.R_e = load_published(config.expression_weights, None, config.recogniser_size)
+        R_i = load_published(config.identity_weights) if config.w_if > 0 else None
+        R_e = None
+        if config.w_ef > 0 and config.expression_weights is not None:
+            R_e = load_published(config.expression_weights, None, config.recogniser_size)
         elif config.w_ef > 0:
-            self.R_e = VGGFace(len(EXPRESSIONS), config.recogniser_size)
+            R_e = VGGFace(len(EXPRESSIONS), config.recogniser_size)
             taught = {
                 key.removeprefix("R_e."): value for key, value in state.items() if key.startswith("R_e.")
             }
-            self.R_e.load_state_dict(taught)
+            R_e.load_state_dict(taught)
+        self.R_i, self.R_e = R_i, R_e  # both or neither
         self.eval().requires_grad_(False)
 
     @property

@@ -255,9 +255,13 @@ def test_table_1_sees_through_the_published_network_and_the_one_taught_from_it(t
     torch.testing.assert_close(used.R_e(images), module.R_e(images))
     assert (used.R_e.convs["conv1_1"].weight != whole.convs["conv1_1"].weight).any()
     assert not any(p.requires_grad for p in used.parameters())
-    path.unlink()
-    with pytest.raises(UserError, match="no VGG-Face weights"):
-        used.take_recognisers(config, module.state_dict())
+    again = AIPGAN.for_use(dict(module.hparams))
+    given = small(
+        recogniser="published", identity_weights=str(path), expression_weights=str(tmp_path / "none.pth")
+    )
+    with pytest.raises(UserError, match=r"no VGG-Face weights at .*none\.pth"):
+        again.take_recognisers(given, module.state_dict())
+    assert again.R_i is None and again.R_e is None
 
 
 def test_without_weights_for_l_ef_its_recogniser_is_to_be_trained_first():
