@@ -96,8 +96,8 @@ def evaluate_run(
             module, tested, judge, Judges(device), out, trained=data.train, trained_on=trained_on, **said
         )
         written = {
-            "grid": "grid.png", "attention": "attention.png", "heads": "heads.png", "table 1": "table1.md",
-            "table": "table.md",
+            "grid": "grid.png", "editing": "editing.png", "attention": "attention.png", "heads": "heads.png",
+            "table 1": "table1.md", "table": "table.md",
         }  # fmt: skip
     elif transfers:
 
@@ -106,7 +106,7 @@ def evaluate_run(
                 return module.transfer(source.to(device), target.to(device)).float()
 
         transfer.evaluate(move, tested, ExpressionJudge(own_judge, device), Judges(device), out, **said)
-        written = {"grid": "grid.png", "table": "table.md"}
+        written = {"grid": "grid.png", "editing": "editing.png", "table": "table.md"}
     elif reenacts:
 
         def move_head(images: Tensor, pose: Tensor, au: Tensor) -> Tensor:

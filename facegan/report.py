@@ -252,6 +252,14 @@ def transfer_table(result: Mapping[str, Any]) -> str:
         parts.append(
             f"Real pairs of the test people: {judge} is right on {number(100 * real['accuracy'], 1)} %.\n"
         )
+    if editing := result.get("same_person"):
+        rows = [
+            [name, number(editing["l1"][name], 3), number(editing["ssim"][name], 3)] for name in editing["l1"]
+        ]
+        parts.append(
+            f"Editing from another picture of the same person ({editing['pairs']:,} pairs, the source is the truth):\n"
+        )
+        parts.append(markdown_table(["", "L1 to the truth", "SSIM"], rows))
     parts.append(origin(result, [result["judges"]["expression"], *result["judges"]["identity"]]))
     return "\n".join(parts)
 

@@ -21,6 +21,7 @@ from facegan.faces import EXPRESSIONS
 from facegan.judges import ExpressionJudge, Judges, similarity
 from facegan.metrics import Acceptance
 from facegan.pixels import to_uint8
+from facegan.protocols import same_person
 from facegan.protocols.common import Protocol, by_person, json_ready, real_pairs, write_pairs
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
@@ -82,7 +83,7 @@ def evaluate(
         data: a data module with ``test``.
         judge: of expressions; not a network of the method.
         judges: of identity, and their landmark finder.
-        out_dir: gets ``evaluation.json``, ``table.md``, ``pairs.csv`` and ``grid.png``.
+        out_dir: gets ``evaluation.json``, ``table.md``, ``pairs.csv``, ``grid.png`` and ``editing.png``.
         method: name of its row.
         command: what was typed, for the table.
         log: the run's CSV log, for ``curves.png``.
@@ -91,7 +92,8 @@ def evaluate(
     Returns:
         What ``evaluation.json`` holds: ``expression`` (share 0..1 recognised as the source's, by row), ``identity``
         (``real`` and ``Acceptance`` of the target's person, by judge and row), ``likeness`` (``network``, ``to``,
-        and of each row its ``mean`` cosine and the ``share`` at the threshold or above), names of data and judges.
+        and of each row its ``mean`` cosine and the ``share`` at the threshold or above), ``same_person`` (what
+        ``protocols.same_person`` gives), names of data and judges.
 
     Raises:
         UserError: there are not two test people, or the judge knows none of their expressions.
@@ -156,6 +158,9 @@ def evaluate(
         "expression": {row: count / len(sources) for row, count in right.items()},
         "identity": identity,
         "likeness": {name: _scores(like, found[name]) for name, like in (likenesses or {}).items()},
+        "same_person": same_person.evaluate(
+            transfer, data, out_dir / "editing.png", method=method, protocol=protocol
+        ),
     })  # fmt: skip
     (out_dir / "evaluation.json").write_text(json.dumps(result_of_all, indent=2) + "\n")
     (out_dir / "table.md").write_text(report.transfer_table(result_of_all))
