@@ -28,7 +28,9 @@ def choose_pairs(test: Any, count: int, seed: int = 0) -> tuple[np.ndarray, np.n
     partners = {}
     for person in by_person(test):
         for row in person:
-            unlike = expression[person] != expression[row] if (expression[person] >= 0).all() else person != row
+            unlike = (
+                expression[person] != expression[row] if (expression[person] >= 0).all() else person != row
+            )
             if unlike.any():
                 partners[int(row)] = person[unlike]
     if not partners or not count:
@@ -79,9 +81,7 @@ def evaluate(
     }
 
 
-def _figure(
-    transfer: Callable[[Tensor, Tensor], Tensor], data: Any, path: Path, protocol: Protocol
-) -> Path:
+def _figure(transfer: Callable[[Tensor, Tensor], Tensor], data: Any, path: Path, protocol: Protocol) -> Path:
     """Fig. 4: of each person the real pictures of all expressions, and below them what the target became."""
     test = data.test
     expression, everybody = np.asarray(test.expression), by_person(test)

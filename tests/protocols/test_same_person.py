@@ -56,9 +56,7 @@ def test_people_with_one_picture_each_cannot_be_edited_so(tmp_path):
 
 
 def test_scores_are_distances_to_the_source(tmp_path):
-    half = evaluate(
-        lambda s, t: (s + t) / 2, data(), tmp_path / "editing.png", method="ours", protocol=QUICK
-    )
+    half = evaluate(lambda s, t: (s + t) / 2, data(), tmp_path / "editing.png", method="ours", protocol=QUICK)
     assert half["pairs"] == 24 and list(half["l1"]) == list(half["ssim"]) == list(ROWS)
     assert half["l1"]["copy the source"] == 0 and half["ssim"]["copy the source"] == pytest.approx(1)
     assert half["l1"]["ours"] == pytest.approx(float(half["l1"]["copy the target"]) / 2)
