@@ -2,10 +2,10 @@
 PYTHON ?= python3
 EXP ?= eggan_demo
 ARGS ?=
-EXTRAS := dlib,demo,cluster,notebooks,iqa,dev
+EXTRAS := dlib,demo,cluster,notebooks,iqa,docs,dev
 READY := .venv/.ready
 
-.PHONY: help setup train evaluate test notebooks lint format clean
+.PHONY: help setup train evaluate test notebooks docs lint format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -30,6 +30,9 @@ test: $(READY) ## the tests
 
 notebooks: $(READY) ## run the notebooks on the runs that are there
 	.venv/bin/python -m pytest --nbmake --nbmake-timeout=1800 notebooks
+
+docs: $(READY) ## the documentation as a site, in build/site
+	.venv/bin/mkdocs build --quiet
 
 lint: $(READY) ## style, types, and the arrows between packages
 	.venv/bin/ruff check .

@@ -191,16 +191,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         kept = kept & self._shows_an_expression(records)
         train, val, test = (rows[kept[rows]] for rows in (split.train, split.val, split.test))
         if not len(train):
-            raise UserError(
-                f"no picture of {self.config.name} is left to train on: {len(records):,} prepared, "
-                f"{self.without_au:,} of them without AU intensities. Run OpenFace on the pictures and put "
-                "its CSVs beside them, or set data.needs_au=false for a method without AUs"
-                + (
-                    f"; data.expressions={self.config.expressions} leaves out others"
-                    if self.config.expressions
-                    else ""
-                )
-            )
+            raise UserError(self._nothing_to_train_on(len(records), len(split.train)))
         if not len(val):
             # The papers hold nobody out for validation; choosing by test people would be peeking.
             val = sample(train, 256)
@@ -239,6 +230,21 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         if config.identity_maps != "none":
             raise UserError("data.identity_maps goes with whole faces: leave data.crop and data.rotate out")
         return Crops(config.image_size, crop, config.rotate)
+
+    def _nothing_to_train_on(self, prepared: int, of_training_people: int) -> str:
+        """Why, and what to do about it."""
+        text = f"no picture of {self.config.name} is left to train on: {prepared:,} prepared"
+        if not of_training_people:
+            return f"{text}, all of people who are validated or tested on (data.splits, or the data set's own split)"
+        text += f", {self.without_au:,} of them without AU intensities"
+        if self.config.needs_au and self.without_au:
+            text += (
+                ". Run OpenFace on the pictures and put its CSVs beside them, or set data.needs_au=false for a method "
+                "without AUs"
+            )
+        if self.config.expressions:
+            text += f"; data.expressions={self.config.expressions} leaves out others"
+        return text
 
     def _check(self, store: Store) -> None:
         """A store named by hand must be what the config asks for."""

@@ -1,9 +1,24 @@
 """What can be typed: the verbs of the command line and their options. What they do is in ``cli.py``."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from datamodules.generated.request import LAYOUTS
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """What was typed; ends the program with a sentence where it cannot be."""
+    known = parser()
+    args, more = known.parse_known_args(argv)
+    # argparse takes no more key=value once it has seen an option
+    if any("=" not in word or word.startswith("-") for word in more) or (
+        more and not hasattr(args, "overrides")
+    ):
+        known.error(f"unrecognized arguments: {' '.join(more)}")
+    if more:
+        args.overrides = [*args.overrides, *more]
+    return args
 
 
 def parser() -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from facegan.arguments import parser
+from facegan.arguments import parse
 from facegan.config import UserError
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.ENOENT, errno.ENOTDIR)
@@ -19,15 +19,7 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, err
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; a user's mistake is one sentence on stderr and exit status 2."""
-    known = parser()
-    args, more = known.parse_known_args(argv)
-    # argparse takes no more key=value once it has seen an option
-    if any("=" not in word or word.startswith("-") for word in more) or (
-        more and not hasattr(args, "overrides")
-    ):
-        known.error(f"unrecognized arguments: {' '.join(more)}")
-    if more:
-        args.overrides = [*args.overrides, *more]
+    args = parse(argv)
     try:
         _VERBS[args.verb](args)
         sys.stdout.flush()

@@ -132,7 +132,7 @@ _ALWAYS = {"curves": "curves.png", "all figures": "evaluation.json"}
 
 
 def _title(config: ExperimentConfig) -> str:
-    return f"{TITLES[config.method.name]} ({config.name})"
+    return f"{TITLES.get(config.method.name, config.method.name)} ({config.name})"
 
 
 def _folder(run: Run, command: str) -> Path:

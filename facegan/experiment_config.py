@@ -96,14 +96,22 @@ def _override(given: Any, item: str) -> None:
 
 
 def _with_base(path: Path) -> Any:
-    """A YAML over the experiment that its key ``base`` names, if it has one."""
+    """A YAML over the experiment that its key ``base`` names, if it has one.
+
+    Keys of another method or data set than the base's are not taken over.
+    """
     own = OmegaConf.load(path)
     base = own.pop("base", None) if isinstance(own, DictConfig) else None
     if base is None:
         return own
     if base not in experiments() or base == path.stem:
         raise UserError(f"{path}: base={base} is no other experiment; facegan list shows all")
-    return OmegaConf.merge(_with_base(experiments()[base]), own)
+    whole = _with_base(experiments()[base])
+    for part in ("method", "data"):
+        name = OmegaConf.select(own, f"{part}.name")
+        if name is not None and name != OmegaConf.select(whole, f"{part}.name"):
+            whole.pop(part)
+    return OmegaConf.merge(whole, own)
 
 
 def _merge(name: str, given: Any) -> ExperimentConfig:

@@ -309,3 +309,19 @@ def test_a_split_does_not_depend_on_whose_face_was_found(tmp_path):
         "test": parts["test"] - {lost}
     }
     assert data.people()[sorted(parts["val"])[0]] == "val" and lost not in data.people()
+
+
+def test_nothing_left_to_train_on_says_why(tmp_path):
+    root = FOLDER_LAYOUT.write(tmp_path / "faces", people=3, pictures=2, size=64, workers=1)
+    options = {"root": str(root), "image_size": 32, "prepare_workers": 1, "val_fraction": 0.0}
+    everybody_tested = Folder(FolderConfig(landmarks="openface", test_roots=[str(root)], **options))
+    with pytest.raises(UserError, match="12 prepared") as error:
+        everybody_tested.setup()
+    assert "all of people who are validated or tested on" in str(error.value)
+    assert "OpenFace" not in str(error.value)
+    for table in root.rglob("*.csv"):
+        if table.name != "labels.csv":
+            table.unlink()
+    no_au = Folder(FolderConfig(landmarks="dlib", **options))
+    with pytest.raises(UserError, match="of them without AU intensities"):
+        no_au.setup()
