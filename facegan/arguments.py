@@ -203,6 +203,6 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--port", type=int, help="of 127.0.0.1; the first free one from 7860 on if not given")
     sub.add_argument("--open", action="store_true", help="open the browser, too")
 
-    sub = verb("report", "Published figures beside those of the newest runs.")
-    sub.add_argument("--out", help="a file; the terminal if not given")
+    sub = verb("report", "Every table and figure of the papers, with what has been evaluated beside it.")
+    sub.add_argument("--out", metavar="FILE", help=".html with its pictures in it, or .md; else the terminal")
     return whole

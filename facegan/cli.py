@@ -326,13 +326,13 @@ def _demo(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
-    from facegan.report import report
+    from facegan.report.document import document, write_report
     from facegan.runs import all_runs
 
-    text = report([run.evaluation / "evaluation.json" for run in all_runs()])
     if args.out:
-        Path(args.out).write_text(text)
-    print(args.out or text)
+        print(write_report(all_runs(), Path(args.out)))
+    else:
+        print(document(all_runs(), Path()))
 
 
 _VERBS: Mapping[str, Callable[[argparse.Namespace], None]] = {

@@ -69,6 +69,27 @@ def load_about(path: Path, recipe: str) -> dict[str, Any]:
     return about
 
 
+WEAK = "a weak judge"
+"""What a description says of a judge that is below what ``TRUSTED`` asks for."""
+
+TRUSTED: Mapping[str, tuple[str, float]] = {
+    "pcc_mean": ("PCC", 0.8), "accuracy": ("accuracy", 0.8), "balanced_accuracy": ("balanced accuracy", 0.95),
+}  # fmt: skip
+"""Of each measure its name, and the least that a judge must reach on people that it did not learn from."""
+
+
 def weights_note(about: Mapping[str, Any]) -> str:
-    """The part of a judge's description that says where its weights come from."""
-    return f"trained here on {about['trained_on']}; sha256 {about['sha256'][:12]}"
+    """The part of a judge's description that says where its weights come from, and what it is worth."""
+    return f"trained here on {about['trained_on']}; {worth(about)}; sha256 {about['sha256'][:12]}"
+
+
+def worth(about: Mapping[str, Any]) -> str:
+    """A judge's accuracy on people that it did not learn from, in words; marked where it is weak."""
+    measured = about.get("measured") or about.get("validation") or {}
+    for key in ("pcc_mean", "balanced_accuracy", "accuracy"):
+        if key in measured:
+            name, least = TRUSTED[key]
+            weak = f", {WEAK}" if measured[key] < least else ""
+            people = f" of {measured['people']:,} others" if measured.get("people") else " of others"
+            return f"{name} {measured[key]:.2f} on pictures{people}{weak}"
+    return f"its accuracy was never measured, {WEAK}"

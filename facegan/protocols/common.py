@@ -1,7 +1,7 @@
 """What the protocols share: their sizes, the trivial rows, who is edited, and the figures."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,29 @@ def by_person(part: Any) -> list[np.ndarray]:
     return np.split(order, np.flatnonzero(np.diff(identity[order])) + 1)
 
 
-def write_pairs(path: Path, test: Any, **rows: np.ndarray) -> None:
-    """A CSV of the pictures of each pair: a column for each of ``rows``, indices (P,) in the test split."""
+def write_pairs(
+    path: Path,
+    people: Sequence[str],
+    measured: Mapping[str, Sequence[Tensor]],
+    **pictures: tuple[Any, np.ndarray],
+) -> None:
+    """A CSV of the pictures of each pair, whose person the result should be, and what was measured of it.
+
+    Args:
+        people: names (P,).
+        measured: columns, each in pieces that make (P,) together.
+        pictures: of each column of paths the split and the indices (P,) in it.
+    """
+    columns: dict[str, Sequence[Any]] = {
+        name: [part.records.path(row) for row in rows.tolist()] for name, (part, rows) in pictures.items()
+    }
+    columns["person"] = people
+    for name, pieces in measured.items():
+        columns[name] = [f"{value:.5f}" for value in torch.cat(list(pieces)).tolist()]
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(rows)
-        for pair in zip(*(index.tolist() for index in rows.values()), strict=True):
-            writer.writerow([test.records.path(row) for row in pair])
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
 
 
 def real_pairs(judge: IdentityJudge, finder: FaceFinder, part: Any, protocol: Protocol) -> dict[str, Any]:

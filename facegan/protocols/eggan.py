@@ -4,9 +4,8 @@ The pairs are fixed (E15): the targets are pictures of the training split, 1,392
 each is met by the neutral frontal picture of a test person, round-robin. ``pairs.csv`` publishes the list.
 """
 
-import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from facegan.protocols.common import (
     interpolation_figure,
     json_ready,
     real_pairs,
+    write_pairs,
 )
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
@@ -85,7 +85,9 @@ def evaluate(
     sources, targets = choose_pairs(data, protocol.targets, protocol.seed)
     scores = _Scores(edit, data, judges, protocol, sources, targets)
     table1, table2 = scores.run(method)
-    _write_pairs(out_dir / "pairs.csv", data, sources, targets, scores.of_pairs)
+    people = [data.test.identities[k] for k in np.asarray(data.test.identity)[sources].tolist()]
+    pictures = {"source": (data.test, sources), "target": (data.train, targets)}
+    write_pairs(out_dir / "pairs.csv", people, scores.of_pairs, **pictures)
     result: dict[str, Any] = {
         "protocol": "eggan",
         "method": method,
@@ -113,29 +115,12 @@ def evaluate(
     return result
 
 
-def _write_pairs(
-    path: Path, data: Any, sources: np.ndarray, targets: np.ndarray, measured: Mapping[str, list[Tensor]]
-) -> None:
-    """What was edited to what, and how the result was judged: a row a pair."""
-    test, columns = data.test, {name: torch.cat(parts).tolist() for name, parts in measured.items()}
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            ["source", "source_index_in_test", "target", "target_index_in_train", "person", *columns]
-        )
-        for k, (source, target) in enumerate(zip(sources.tolist(), targets.tolist(), strict=True)):
-            person = test.identities[int(np.asarray(test.identity)[source])]
-            judged = [f"{values[k]:.5f}" for values in columns.values()]
-            pair = [test.records.path(source), source, data.train.records.path(target), target]
-            writer.writerow([*pair, person, *judged])
-
-
 class _Scores:
     """One pass over the pairs, with the measures of all tables.
 
     Attributes:
-        of_pairs: of each pair's result, in their order: ``au_mse`` over its AUs, and its cosine to the source by each
-            identity judge.
+        of_pairs: of each pair's result, in their order: ``au_mse`` over its AUs, and by each identity judge its
+            ``cosine`` to the source and whether it is ``verified``, 0 or 1.
     """
 
     def __init__(
@@ -205,6 +190,9 @@ class _Scores:
                 accepted[COPY_SOURCE, judge.name].update(similarity(wanted, wanted))
                 accepted[method, judge.name].update(likeness)
                 self._note(f"cosine_{judge.name}", likeness)
+                self._note(
+                    f"verified_{judge.name}", (likeness >= accepted[method, judge.name].threshold).float()
+                )
                 if done < COPIED_TARGETS:
                     copied = judge(target["image"], target_points)
                     accepted[COPY_TARGET, judge.name].update(similarity(wanted, copied))

@@ -86,7 +86,6 @@ def evaluate(
     protocol = protocol or Protocol()
     out_dir.mkdir(parents=True, exist_ok=True)
     sources, drivers = choose_pairs(data.test, protocol.targets, protocol.seed)
-    write_pairs(out_dir / "pairs.csv", data.test, source=sources, driver=drivers)
     rows = (COPY_SOURCE, COPY_TARGET, method)
     presence = {row: Presence(AU_NAMES, sync_on_compute=False) for row in rows}
     intensity = {row: Agreement(AU_NAMES, sync_on_compute=False) for row in rows}
@@ -119,6 +118,7 @@ def evaluate(
     errors = {row: (torch.cat(parts) - offset).abs() for row, parts in angles.items()}
     identity: dict[str, Any] = {name: {"real": {"reason": text}} for name, text in judges.missing.items()}
     turned, apart = {}, _apart(data, sources, drivers)
+    of_pairs = {f"{angle}_error": [errors[method][:, k]] for k, angle in enumerate(POSE)}
     for name, values in real.items():
         identity[name] = {"real": values}
         if "threshold" in values:
@@ -127,7 +127,9 @@ def evaluate(
                 accepted = Acceptance(threshold, sync_on_compute=False)
                 accepted.update(torch.cat(likeness[row, name]))
                 identity[name][row] = accepted.compute()
-            turned[name] = _by_turn(torch.cat(likeness[method, name]) >= threshold, apart)
+            verified = torch.cat(likeness[method, name]) >= threshold
+            turned[name] = _by_turn(verified, apart)
+            of_pairs |= {f"cosine_{name}": likeness[method, name], f"verified_{name}": [verified.float()]}
     result_of_all: dict[str, Any] = json_ready({
         "protocol": "reenactment",
         "method": method,
@@ -156,6 +158,9 @@ def evaluate(
         "identity": identity,
         "turned": turned,
     })  # fmt: skip
+    people = [data.test.identities[k] for k in np.asarray(data.test.identity)[sources].tolist()]
+    pictures = {"source": (data.test, sources), "driver": (data.test, drivers)}
+    write_pairs(out_dir / "pairs.csv", people, of_pairs, **pictures)
     (out_dir / "evaluation.json").write_text(json.dumps(result_of_all, indent=2) + "\n")
     (out_dir / "table1.md").write_text(report.icface_table1(result_of_all))
     (out_dir / "table2.md").write_text(report.icface_table2(result_of_all))

@@ -4,6 +4,7 @@ Sources and targets are drawn among the test people, always two of them; ``pairs
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,6 @@ def evaluate(
         raise UserError(
             f"the expression judge knows {', '.join(judge.expressions)}; no test picture shows one of them"
         )
-    write_pairs(out_dir / "pairs.csv", data.test, source=sources, target=targets)
     rows = (COPY_SOURCE, COPY_TARGET, method)
     right = dict.fromkeys(rows, 0)
     real = {j.name: real_pairs(j, judges.finder, data.test, protocol) for j in judges.identity}
@@ -120,6 +120,7 @@ def evaluate(
         if "threshold" in values
         for row in rows
     }
+    of_pairs: dict[str, list[Tensor]] = defaultdict(list)
     found: dict[str, dict[str, list[Tensor]]] = {
         name: {row: [] for row in rows} for name in (likenesses or {})
     }
@@ -133,11 +134,21 @@ def evaluate(
             wanted[part] = judge(x_s).argmax(1).numpy()
         persons = {j.name: j(x_t, judges.finder(x_t)) for j in judges.identity}
         for row, images in zip(rows, (x_s, x_t, result), strict=True):
-            right[row] += int((judge(images).argmax(1).numpy() == wanted[part]).sum())
+            hit = judge(images).argmax(1).numpy() == wanted[part]
+            right[row] += int(hit.sum())
+            if row == method:
+                of_pairs["recognised"].append(torch.from_numpy(hit).float())
             points = judges.finder(images)
             for j in judges.identity:
-                if (row, j.name) in accepted:
-                    accepted[row, j.name].update(similarity(persons[j.name], j(images, points)))
+                if (row, j.name) not in accepted:
+                    continue
+                likeness = similarity(persons[j.name], j(images, points))
+                accepted[row, j.name].update(likeness)
+                if row == method:
+                    of_pairs[f"cosine_{j.name}"].append(likeness)
+                    of_pairs[f"verified_{j.name}"].append(
+                        (likeness >= accepted[row, j.name].threshold).float()
+                    )
             for name, like in (likenesses or {}).items():
                 other = x_s if like.to == "source" else x_t
                 found[name][row].append(F.cosine_similarity(like.features(images), like.features(other)))
@@ -162,6 +173,9 @@ def evaluate(
             transfer, data, out_dir / "editing.png", method=method, protocol=protocol
         ),
     })  # fmt: skip
+    people = [data.test.identities[k] for k in np.asarray(data.test.identity)[targets].tolist()]
+    pictures = {"source": (data.test, sources), "target": (data.test, targets)}
+    write_pairs(out_dir / "pairs.csv", people, of_pairs, **pictures)
     (out_dir / "evaluation.json").write_text(json.dumps(result_of_all, indent=2) + "\n")
     (out_dir / "table.md").write_text(report.transfer_table(result_of_all))
     _figure(transfer, data, out_dir / "grid.png", protocol)

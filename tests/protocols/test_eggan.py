@@ -213,10 +213,9 @@ def test_pair_list_is_fixed_round_robin_and_published(tmp_path):
     evaluate(perfect, everything, judges(), tmp_path, protocol=QUICK)
     with (tmp_path / "pairs.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["target_index_in_train"]) for row in rows] == targets.tolist()
-    assert rows[0]["source"] == everything.test.records.path(int(rows[0]["source_index_in_test"]))
-    first = int(rows[0]["source_index_in_test"])
-    assert rows[0]["person"] == everything.test.identities[everything.test.identity[first]]
+    assert [row["target"] for row in rows] == [everything.train.records.path(row) for row in targets]
+    assert [row["source"] for row in rows] == [everything.test.records.path(row) for row in sources]
+    assert rows[0]["person"] == everything.test.identities[everything.test.identity[sources[0]]]
     result = json.loads((tmp_path / "evaluation.json").read_text())
     errors = [float(row["au_mse"]) for row in rows]
     assert np.mean(errors) == pytest.approx(result["summary"]["au_mse"], abs=1e-4)
@@ -224,6 +223,8 @@ def test_pair_list_is_fixed_round_robin_and_published(tmp_path):
     cosines = [float(row[f"cosine_{name}"]) for row in rows]
     table = result["table2"][name]
     assert np.mean(cosines) == pytest.approx(table[result["method"]]["mean_similarity"], abs=1e-4)
+    verified = [float(row[f"verified_{name}"]) for row in rows]
+    assert np.mean(verified) == pytest.approx(table[result["method"]]["accuracy"], abs=1e-4)
 
 
 def test_targets_have_known_aus():

@@ -10,7 +10,7 @@ from PIL import Image
 from facegan.config import UserError
 from facegan.protocols import frames
 from facegan.protocols.common import Protocol
-from facegan.report import report
+from facegan.report import frames_table
 from tests.protocols.test_eggan import Split, judges, perfect
 
 QUICK = Protocol(batch_size=16, steps=3, progress=False)
@@ -63,9 +63,9 @@ def test_the_report_has_the_table_with_its_origin(tmp_path):
     folder = tmp_path / "eggan_video" / "run" / "evaluation"
     frames.evaluate(perfect, film(), judges(), folder, command="facegan evaluate eggan_video", protocol=QUICK)
     assert json.loads((folder / "evaluation.json").read_text())["protocol"] == "frames"
-    text = report([folder / "evaluation.json"])
+    text = frames_table(json.loads((folder / "evaluation.json").read_text()))
     for words in (
-        "# eggan_video",
+        "# Held-out frames",
         "copy the source",
         "reader of AUs",
         "facegan evaluate eggan_video",

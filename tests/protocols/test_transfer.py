@@ -107,7 +107,11 @@ def test_a_perfect_transfer_has_both_and_each_copy_has_one(tmp_path):
     ):
         assert words in table
     rows = list(csv.reader((tmp_path / "pairs.csv").open()))
-    assert len(rows) == 61 and rows[1][0].startswith("P")
+    assert rows[0] == ["source", "target", "person", "recognised", "cosine_pixels", "verified_pixels"]
+    assert len(rows) == 61 and {tuple(row[3:]) for row in rows[1:]} == {("1.00000", "1.00000", "1.00000")}
+    assert all(
+        target.split("/")[0] == person != source.split("/")[0] for source, target, person, *_ in rows[1:]
+    )
     assert (tmp_path / "grid.png").exists()
     assert report.transfer_table(result) == table
 

@@ -1,0 +1,161 @@
+"""Tables of transfer and recognition: TER-GAN's and AIP-GAN's, the papers' numbers beside ours."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from facegan.faces import EXPRESSIONS
+from facegan.published import AIPGAN_TABLE1, TERGAN_TABLE1
+from facegan.tables import COPY_SOURCE, COPY_TARGET, markdown_table, number, origin
+
+
+def tergan_table1(results: Mapping[int, Mapping[str, Any]], method: str, command: str) -> str:
+    """TER-GAN's Table 1 as Markdown: accuracy over the folds, what the codes still tell, the confusion matrix.
+
+    Args:
+        results: what ``protocols.recognition.measure`` gives for each fold.
+        method: name of our row.
+    """
+    first = results[min(results)]
+    ours = {f"CNN baseline of {method}": "baseline", method: "ours"}
+    published = [[f"{name}, published (Oulu-CASIA)", setting, number(value), "", "", "", ""]
+                 for name, (setting, value) in TERGAN_TABLE1.items()]  # fmt: skip
+    rows = []
+    for name, key in ours.items():
+        figures = ("accuracy", "balanced", "identity_probe", "silhouette_expression", "silhouette_identity")
+        values = {figure: _over_folds([r[key][figure] for r in results.values()]) for figure in figures}
+        percent = [_with_error(*values[figure], 100) for figure in figures[:3]]
+        rows.append([name, "static", *percent, *(_with_error(*values[figure], 1) for figure in figures[3:])])
+    gain = _over_folds([r["ours"]["accuracy"] - r["baseline"]["accuracy"] for r in results.values()])
+    people = sum(r["people"] for r in results.values())
+    pictures = sum(r["pictures"] for r in results.values())
+    names = [EXPRESSIONS[k] for k in first["classes"]]
+    confusion = [
+        [sum(r["ours"]["confusion"][i][j] for r in results.values()) for j in range(len(names))]
+        for i in range(len(names))
+    ]
+    codes = {
+        k: _over_folds([r["identity_code"][k] for r in results.values()]) for k in first["identity_code"]
+    }
+    parts = [
+        f"# Recognition, {len(results)} folds of people\n",
+        markdown_table(
+            [
+                "",
+                "setting",
+                "accuracy, %",
+                "balanced, %",
+                "identity from f(e), %",
+                "silhouette by expression",
+                "silhouette by identity",
+            ],
+            published + rows,
+        ),
+        "Mean over the folds ± its standard error. Published figures are of the real Oulu-CASIA, under folds of their\n"
+        "authors' own. Identity from f(e): a linear probe on training people; chance is "
+        f"{number(100 * first['chance_identity'])} %.\n",
+        f"Gain over the baseline: {_with_error(*gain, 100)} points. On f(i), a linear probe names the person in "
+        f"{_with_error(*codes['identity_probe'], 100)} %,\nthe expression of test people in "
+        f"{_with_error(*codes['expression_probe'], 100)} %.\n",
+        f"## Confusion of {method}: true (rows) and given expression\n",
+        markdown_table(
+            ["", *names], [[name, *map(str, row)] for name, row in zip(names, confusion, strict=True)]
+        ),
+    ]
+    lines = [f"Data: {first['data']}"]
+    if first["generated"]:
+        lines.append(f"All faces are generated ({first['generated']} head).")
+    lines += [f"{pictures:,} pictures of {people:,} people, each tested on once.", f"Command: `{command}`"]
+    return "\n".join(parts) + "\n" + "\n".join(f"* {line}" for line in lines) + "\n"
+
+
+def _over_folds(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and standard error of it (NaN for one)."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return math.nan, math.nan
+    mean = sum(known) / len(known)
+    if len(known) < 2:
+        return mean, math.nan
+    return mean, math.sqrt(sum((value - mean) ** 2 for value in known) / (len(known) - 1) / len(known))
+
+
+def _with_error(mean: float, error: float, scale: float) -> str:
+    return number(scale * mean) + (f" ± {number(scale * error)}" if math.isfinite(error) else "")
+
+
+def transfer_table(result: Mapping[str, Any]) -> str:
+    """Transfers as Markdown: recognised as the source's expression, verified as the target's person, and both.
+
+    Args:
+        result: what ``protocols.transfer.evaluate`` gives, or its ``evaluation.json``.
+    """
+    parts = ["# Transfer between people never trained on\n"]
+    real_rate = result["expression"][COPY_SOURCE]
+    for judge, table in result["identity"].items():
+        real = table["real"]
+        if "reason" in real:
+            parts.append(f"{judge}: not measured, {real['reason']}.\n")
+            continue
+        rows = []
+        for name, recognised in result["expression"].items():
+            verified = table[name]["accuracy"]
+            rows.append([
+                name, number(100 * recognised, 1), number(100 * recognised / real_rate if real_rate else None, 1),
+                number(100 * verified, 1), number(100 * verified / real["accuracy"], 1),
+                number(recognised * verified, 3), f"{table[name]['rejected']:,} of {table[name]['pairs']:,}",
+            ])  # fmt: skip
+        header = [
+            "", "expression recognised, %", "of real pictures, %", f"person verified by {judge}, %", "of Real, %",
+            "product", "no face found",
+        ]  # fmt: skip
+        parts.append(markdown_table(header, rows))
+        parts.append(
+            f"Real pairs of the test people: {judge} is right on {number(100 * real['accuracy'], 1)} %.\n"
+        )
+    if editing := result.get("same_person"):
+        rows = [
+            [name, number(editing["l1"][name], 3), number(editing["ssim"][name], 3)] for name in editing["l1"]
+        ]
+        parts.append(
+            f"Editing from another picture of the same person ({editing['pairs']:,} pairs, the source is the truth):\n"
+        )
+        parts.append(markdown_table(["", "L1 to the truth", "SSIM"], rows))
+    parts.append(origin(result, [result["judges"]["expression"], *result["judges"]["identity"]]))
+    return "\n".join(parts)
+
+
+def aipgan_table1(result: Mapping[str, Any]) -> str:
+    """AIP-GAN's Table 1 as Markdown, published rows first.
+
+    Args:
+        result: what ``protocols.aipgan.evaluate`` gives, or its ``evaluation.json``.
+    """
+    likeness, cross = result["likeness"], result["trained_on"] is not None
+    parts = ["# AIP-GAN, Table 1: verified as the target, and like the source in expression\n"]
+    header, rows = [""], []
+    for like in likeness.values():
+        title = f"Face-Verf, share at {like['threshold']} or above" if like["threshold"] else "Exp-Sim"
+        header += [f"{title} ({like['network']})", *(["mean cosine"] if like["threshold"] else [])]
+    for name, values in AIPGAN_TABLE1.items():
+        verified, similar = values[2:] if cross else values[:2]
+        # the paper gives no mean cosine of faces, and has one network of expressions
+        printed = {"face": [number(verified, 3), "–"], "expression": [number(similar, 3)]}
+        rows.append([f"{name} (published)", *(cell for k in likeness for cell in printed.get(k, ["–"]))])
+    for row in (COPY_SOURCE, COPY_TARGET, result["method"]):
+        cells: list[str] = []
+        for like in likeness.values():
+            share = like[row]["share"]
+            mean = number(like[row]["mean"], 3)
+            cells += [mean] if share is None else [number(share, 3), mean]
+        rows.append([row, *cells])
+    parts.append(markdown_table(header, rows))
+    heads = result.get("heads")
+    if heads:
+        parts.append(
+            f"Identity map from pictures that are not neutral ({heads['pictures']:,}): mean squared error "
+            f"{number(heads['map_mse'], 4)}; of the picture itself {number(heads['copy_mse'], 4)}. Landmarks read "
+            f"off Z: {number(100 * heads['landmarks'], 1)} % of the distance between the eyes from the true ones "
+            f"(the mean shape: {number(100 * heads['mean_shape'], 1)} %).\n"
+        )
+    return "\n".join(parts)

@@ -1,0 +1,160 @@
+"""The document over runs: published rows, seeds with spread, what nobody has run, judges, pictures in the HTML."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from facegan.config import UserError
+from facegan.experiment_config import load_config, plain
+from facegan.published import TERGAN_TABLE1
+from facegan.report.collection import collect
+from facegan.report.document import as_html, document, paper_table, write_report
+from facegan.report.papers import TABLES
+from facegan.runs import Run
+
+
+def au_scores(mean):
+    return {"mse": [mean] * 17, "mse_mean": mean, "pcc": [0.5] * 17, "pcc_mean": 0.5}
+
+
+def eggan_result(experiment, mean, judge="a judge; PCC 0.90"):
+    method = f"EGGAN ({experiment})"
+    row = {"accuracy": 0.5, "pairs": 40, "rejected": 0}
+    return {
+        "protocol": "eggan", "method": method, "command": f"facegan evaluate {experiment}/x", "data": "toy people.",
+        "generated": "procedural", "pairs": 40, "test_people": 4,
+        "judges": {"au": judge, "geometry": "points", "identity": ["dlib"]},
+        "table1": {"au": {
+            "copy the source": au_scores(1.0), "copy the target": au_scores(0.1), method: au_scores(mean),
+        }},
+        "table2": {
+            "LightCNN": {"real": {"reason": "no weights"}},
+            "dlib": {"real": {"accuracy": 0.96}, "copy the source": row, "copy the target": row, method: row},
+        },
+        "summary": {"au_mse": mean, "au_pcc": 0.5, "geometry_pcc": 0.4, "verification_over_real": {"dlib": 0.5}},
+    }  # fmt: skip
+
+
+def run_of(home, experiment, seed, result, name=None, overrides=()):
+    run = Run(home / experiment / (name or f"run{seed}"))
+    run.write_config(plain(load_config(experiment, [f"seed={seed}", *overrides])))
+    run.evaluation.mkdir()
+    (run.evaluation / "evaluation.json").write_text(json.dumps(result))
+    return run
+
+
+def table(title):
+    return next(one for one in TABLES if title in one.title)
+
+
+def cells(text, first):
+    line = next(line for line in text.splitlines() if line.startswith("|") and first in line)
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_seeds_become_a_mean_and_a_spread_and_people_an_interval(tmp_path):
+    runs = []
+    rng = np.random.default_rng(0)
+    for seed, mean in enumerate((0.2, 0.3, 0.4)):
+        run = run_of(tmp_path, "eggan_demo", seed, eggan_result("eggan_demo", mean))
+        people = np.repeat([f"P{k}" for k in range(10)], 4)
+        pairs = pd.DataFrame({"person": people, "au_mse": mean + rng.normal(0, 0.01, 40)})
+        pairs.to_csv(run.evaluation / "pairs.csv", index=False)
+        runs.append(run)
+    text = paper_table(table("mean squared error"), collect(runs))
+    mean = cells(text, "**EGGAN (eggan_demo)**")
+    assert mean[1] == "3 seeds"
+    found = re.fullmatch(r"0\.30 ± 0\.10 \[(0\.\d\d), (0\.\d\d)\]", mean[2])
+    assert found and float(found[1]) <= 0.30 <= float(found[2]) < 0.32
+    assert mean[3] == "0.30 ± 0.10", "no interval where no figures of pairs are kept"
+    assert cells(text, "copy the source, eggan_demo")[2] == "1.00 ± 0.00"
+    assert cells(text, "EGGAN (published, RaFD)")[2] == "0.24"
+    assert "command: `facegan evaluate eggan_demo/x`" in text and "40 pairs, 4 test people" in text
+
+
+def test_what_nobody_has_run_says_what_would(tmp_path):
+    run = run_of(tmp_path, "eggan_rafd_eq2", 0, eggan_result("eggan_rafd_eq2", 0.2))
+    text = paper_table(table("mean squared error"), collect([run]))
+    assert cells(text, "| eggan_rafd ")[1:3] == ["`facegan train eggan_rafd`", "–"]
+    assert not any(line.startswith("| eggan_rafd_eq2 ") for line in text.splitlines())
+    assert cells(text, "**EGGAN (eggan_rafd_eq2)**")[1] == "1 seed"
+    nobody = paper_table(table("recognition of six"), [])
+    assert cells(nobody, "| tergan_oulu ")[1] == "`facegan crossval tergan_oulu --folds 8`"
+    assert all(f"{value:.2f}" in nobody for _, value in TERGAN_TABLE1.values())
+
+
+def test_the_newest_run_of_a_seed_counts_and_other_keys_are_another_row(tmp_path):
+    old = run_of(tmp_path, "eggan_demo", 0, eggan_result("eggan_demo", 0.9), "2026-01-01")
+    new = run_of(tmp_path, "eggan_demo", 0, eggan_result("eggan_demo", 0.2), "2026-01-02")
+    other = run_of(
+        tmp_path, "eggan_demo", 0, eggan_result("eggan_demo", 0.3), "2026-01-03", ["method.w_identity=5"]
+    )
+    text = paper_table(table("mean squared error"), collect([old, new, other]))
+    assert cells(text, "**EGGAN (eggan_demo)**")[1:3] == ["1 seed", "0.20"]
+    assert cells(text, "**eggan_demo method.w_identity=5.0**")[1:3] == ["1 seed", "0.30"]
+    assert "| 0.90 " not in text
+
+
+def test_folds_of_a_cross_validation_have_a_standard_error(tmp_path):
+    home, runs = tmp_path / "tergan_demo-2folds", []
+    for fold, accuracy in enumerate((0.6, 0.8)):
+        run = Run(home / f"fold-{fold}")
+        run.write_config(plain(load_config("tergan_demo")))
+        run.evaluation.mkdir()
+        scores = {"accuracy": accuracy, "balanced": accuracy, "identity_probe": 0.1}
+        result = {
+            "ours": scores,
+            "baseline": scores,
+            "data": "toy",
+            "pictures": 20,
+            "people": 2,
+            "generated": None,
+        }
+        (run.evaluation / "recognition.json").write_text(json.dumps(result))
+        runs.append(run)
+    text = paper_table(table("recognition of six"), collect(runs))
+    assert cells(text, "**TER-GAN (tergan_demo)**")[1:3] == ["2 folds", "70.00 ± 10.00"]
+    assert cells(text, "CNN baseline, tergan_demo")[2] == "70.00 ± 10.00"
+
+
+def test_a_weak_judge_is_marked_and_two_judges_of_one_run_stand_beside_each_other(tmp_path):
+    run = run_of(
+        tmp_path,
+        "eggan_demo",
+        0,
+        eggan_result("eggan_demo", 0.2, "small; PCC 0.60 on pictures of 9 others, a weak judge"),
+    )
+    again = run.evaluation.with_name("evaluation-0a1b2c")
+    again.mkdir()
+    (again / "evaluation.json").write_text(json.dumps(eggan_result("eggan_demo", 0.35, "large; PCC 0.90")))
+    text = document([run], tmp_path)
+    judges = text.split("## Judges")[1]
+    assert cells(judges, "small; PCC 0.60")[2] == "**weak**" and cells(judges, "dlib")[2] == ""
+    moved = judges.split("### The same run, other judges")[1]
+    assert "0.200" in moved and "0.350" in moved
+
+
+def test_html_holds_its_pictures_and_markdown_links_to_them(tmp_path):
+    run = run_of(tmp_path / "runs", "eggan_demo", 0, eggan_result("eggan_demo", 0.2))
+    Image.new("RGB", (8, 8), (200, 10, 10)).save(run.evaluation / "grid.png")
+    page = write_report([run], tmp_path / "report.html").read_text()
+    assert 'src="data:image/png;base64,iVBOR' in page and "grid.png" not in page and "http" not in page
+    assert page.count("<table>") == len(TABLES) + 1, "one for each table of the papers, and the judges"
+    assert '<a href="#s2">Table 1: mean squared error of AU intensities</a>' in page
+    text = write_report([run], tmp_path / "docs" / "report.md").read_text()
+    (link,) = re.findall(r"\]\((.*grid\.png)\)", text)
+    assert (tmp_path / "docs" / link).is_file()
+
+
+def test_nothing_evaluated_is_said(tmp_path):
+    with pytest.raises(UserError, match="facegan evaluate RUN"):
+        document([], tmp_path)
+
+
+def test_headings_can_be_jumped_to():
+    page = as_html("# R\n\n## A & B\n\ntext\n\n### Figures\n", None)
+    assert '<h2 id="s1">A &amp; B</h2>' in page and '<a href="#s1">A &amp; B</a>' in page
