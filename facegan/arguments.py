@@ -158,6 +158,12 @@ def parser() -> argparse.ArgumentParser:
         "--job", nargs="+", default=[], metavar="slurm_partition=gpu", help="submitit's parameters"
     )
 
+    sub = verb("compare", "Runs of any methods on one task and the same people, side by side.")
+    sub.add_argument("runs", nargs="+", metavar="RUN", help="run folders, or experiments for their newest runs; "
+                     "key=value among them are config keys of the data")  # fmt: skip
+    sub.add_argument("--on", metavar="EXPERIMENT", help="whose test people; else the first run's")
+    sub.add_argument("--targets", type=int, default=600, help="pairs")
+
     sub = verb("transfer", "Give one face the expression of another.")
     sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
     sub.add_argument(

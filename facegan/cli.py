@@ -325,6 +325,15 @@ def _demo(args: argparse.Namespace) -> None:
     serve(args.run, args.checkpoint, args.port, args.open)
 
 
+def _compare(args: argparse.Namespace) -> None:
+    from facegan.comparison import compare
+
+    runs = [word for word in args.runs if "=" not in word]
+    overrides = [word for word in args.runs if "=" in word]
+    for key, path in compare(runs, args.on, overrides, args.targets).items():
+        print(f"{key:14} {path}")
+
+
 def _report(args: argparse.Namespace) -> None:
     from facegan.report.document import document, write_report
     from facegan.runs import all_runs
@@ -348,6 +357,7 @@ _VERBS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "edit": _edit,
     "crossval": _crossval,
     "ablate": _ablate,
+    "compare": _compare,
     "transfer": _transfer,
     "reenact": _reenact,
     "recognise": _recognise,

@@ -49,6 +49,11 @@ class AUJudge(_CNNJudge):
         """(B, 3, S, S) in [-1, 1] -> AU intensities (B, 17), 0..5, on the CPU."""
         return self._answer(images).clamp(0, faces.AU_MAX).cpu()
 
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """The last conv map, its mean over places (B, C), on the CPU: what sets of pictures are compared by."""
+        return self.net.features(to_size(images.to(self.device, torch.float32))).mean((2, 3)).cpu()
+
 
 class ExpressionJudge(_CNNJudge):
     """Expressions by the same kind of net, trained by ``judge_expression`` on people of its own.

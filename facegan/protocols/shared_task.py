@@ -1,0 +1,291 @@
+"""One task for all methods: give a test person the expression of another test person's picture.
+
+A method that transfers is given that picture; one that edits its AUs; one that reenacts its AUs and the person's own
+head pose. So every method is asked for the same thing on the same people, and judged alike.
+"""
+
+import json
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+from torchmetrics.image import StructuralSimilarityIndexMeasure
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+from facegan import figures
+from facegan.config import UserError
+from facegan.faces import AU_NAMES, EXPRESSIONS
+from facegan.judges import ExpressionJudge, Judges, similarity
+from facegan.metrics import Acceptance, Agreement
+from facegan.pixels import to_uint8
+from facegan.protocols import same_person
+from facegan.protocols.common import Protocol, json_ready, real_pairs, write_pairs
+from facegan.tables import COPY_SOURCE, COPY_TARGET
+
+LPIPS_FILE = "alexnet-owt-7be5be79.pth"
+"""Weights that LPIPS's network has from torchvision, in torch's own cache."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A method that takes part: ``synthesise`` (source batch, target batch) -> pictures (B, 3, S, S) in [-1, 1].
+
+    ``data`` has the test split in the size and crop of its training; ``trained_on`` describes what it has learnt from.
+    """
+
+    name: str
+    synthesise: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Tensor]
+    data: Any
+    trained_on: str
+    parameters: int
+
+
+def parameters_used(synthesise: Callable[[], Tensor], module: nn.Module) -> int:
+    """How many of the module's numbers a picture depends on: those that have a gradient."""
+    frozen = [p for p in module.parameters() if not p.requires_grad]
+    module.requires_grad_(True)
+    with torch.enable_grad():
+        synthesise().sum().backward()
+    used = sum(p.numel() for p in module.parameters() if p.grad is not None)
+    module.zero_grad(set_to_none=True)
+    for p in frozen:
+        p.requires_grad_(False)
+    return used
+
+
+class _Given(nn.Identity):
+    """Features (B, C) as they are: torchmetrics is given them, so that no picture is looked at twice."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.num_features = width
+
+
+class _Row:
+    """What is measured of one row of the table."""
+
+    def __init__(self, thresholds: Mapping[str, float], width: int, count: int) -> None:
+        self.au = Agreement(AU_NAMES, sync_on_compute=False)
+        self.hits: list[Tensor] = []
+        self.accepted = {name: Acceptance(value, sync_on_compute=False) for name, value in thresholds.items()}
+        self.likeness: dict[str, list[Tensor]] = {name: [] for name in thresholds}
+        warnings.filterwarnings(
+            "ignore", "Metric `Kernel Inception Distance` will save all extracted features.*"
+        )
+        self.fid = FrechetInceptionDistance(_Given(width))
+        self.kid = KernelInceptionDistance(_Given(width), subset_size=min(count, 100), subsets=50)
+
+    def update(self, judged: Mapping[str, Tensor], real: Tensor, wanted_au: Tensor, wanted: Tensor) -> None:
+        """Take in what the judges say of a batch, and the features of as many real pictures."""
+        self.au.update(judged["au"], wanted_au)
+        self.hits.append((judged["expression"] == wanted).float())
+        for name, acceptance in self.accepted.items():
+            acceptance.update(judged[name])
+            self.likeness[name].append(judged[name])
+        for metric in (self.fid, self.kid):
+            metric.update(real, real=True)
+            metric.update(judged["features"], real=False)
+
+    def compute(self) -> dict[str, Any]:
+        agreement = self.au.compute()
+        kid, spread = self.kid.compute()
+        return {
+            "au_mse": agreement["mse_mean"], "au_pcc": agreement["pcc_mean"],
+            "recognised": torch.cat(self.hits).mean(),
+            "identity": {name: metric.compute() for name, metric in self.accepted.items()},
+            "fid": self.fid.compute(), "kid": kid, "kid_spread": spread,
+        }  # fmt: skip
+
+
+def evaluate(
+    entrants: Sequence[Entrant],
+    judge: ExpressionJudge,
+    judges: Judges,
+    out_dir: Path,
+    *,
+    command: str = "",
+    protocol: Protocol | None = None,
+) -> dict[str, Any]:
+    """Set the task to every entrant, and to the two trivial rows, on the same pairs.
+
+    Args:
+        entrants: whose data modules show the same raw pictures, each at its own size.
+        judge: of expressions.
+        judges: of AUs and identity.
+        out_dir: gets ``comparison.json``, ``grid.png`` and ``pairs.csv``.
+        command: what was typed.
+
+    Returns:
+        What ``comparison.json`` holds: by row ``au_mse``, ``au_pcc``, ``recognised`` (share 0..1), ``identity`` by judge,
+        ``fid``, ``kid``; of entrants ``lpips``, ``l1`` and ``ssim`` of same-person pairs, ``fps``, ``parameters``.
+
+    Raises:
+        UserError: the data have no two people with AUs and expressions in common.
+    """
+    protocol = protocol or Protocol()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    first = entrants[0].data.test
+    paths = [_paths(entrant.data.test) for entrant in entrants]
+    sources, targets = choose_pairs(first, set.intersection(*map(set, paths)), judge, protocol)
+    places = [
+        [np.array([of[first.records.path(int(row))] for row in rows]) for rows in (sources, targets)]
+        for of in paths
+    ]
+    real = {j.name: real_pairs(j, judges.finder, first, protocol) for j in judges.identity}
+    thresholds = {name: float(values["threshold"]) for name, values in real.items() if "threshold" in values}
+    width = int(judges.au.about["channels"][-1])
+    names = (COPY_SOURCE, COPY_TARGET, *(entrant.name for entrant in entrants))
+    rows = {name: _Row(thresholds, width, len(sources)) for name in names}
+    known = torch.tensor([judge.expressions.index(e) if e in judge.expressions else -1 for e in EXPRESSIONS])
+    wanted = known[torch.as_tensor(np.asarray(first.expression)[sources])]
+    seconds = dict.fromkeys(names, 0.0)
+
+    def judged(images: Tensor, persons: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        points = judges.finder(images)
+        like = {
+            j.name: similarity(persons[j.name], j(images, points))
+            for j in judges.identity
+            if j.name in persons
+        }
+        features = judges.au.features(images)
+        return {"au": judges.au(images), "features": features, "expression": judge(images).argmax(1), **like}
+
+    size = protocol.batch_size
+    for start in track(range(0, len(sources), size), "Comparing", disable=not protocol.progress):
+        part = slice(start, start + size)
+        x_s, x_t = first.batch(sources[part]), first.batch(targets[part])
+        points = judges.finder(x_t["image"])
+        persons = {j.name: j(x_t["image"], points) for j in judges.identity if j.name in thresholds}
+        real_features = judges.au.features(x_s["image"])
+        for name, images in ((COPY_SOURCE, x_s["image"]), (COPY_TARGET, x_t["image"])):
+            rows[name].update(judged(images, persons), real_features, x_s["au"], wanted[part])
+        for entrant, (own_sources, own_targets) in zip(entrants, places, strict=True):
+            own_s, own_t = (
+                entrant.data.test.batch(own_sources[part]),
+                entrant.data.test.batch(own_targets[part]),
+            )
+            begin = time.perf_counter()
+            with torch.inference_mode():
+                images = entrant.synthesise(own_s, own_t).float().cpu()
+            seconds[entrant.name] += time.perf_counter() - begin
+            rows[entrant.name].update(judged(images, persons), real_features, x_s["au"], wanted[part])
+    scores = {name: row.compute() for name, row in rows.items()}
+    for entrant in entrants:
+        about = {
+            "fps": len(sources) / seconds[entrant.name], "parameters": entrant.parameters,
+            "trained_on": entrant.trained_on, "size": entrant.data.picture_size,
+        }  # fmt: skip
+        scores[entrant.name] |= about | _same_person(entrant, protocol)
+    people = [first.identities[k] for k in np.asarray(first.identity)[targets].tolist()]
+    noted = {f"recognised {name}": row.hits for name, row in rows.items()}
+    noted |= {f"cosine_{j} {name}": row.likeness[j] for name, row in rows.items() for j in thresholds}
+    write_pairs(out_dir / "pairs.csv", people, noted, source=(first, sources), target=(first, targets))
+    result: dict[str, Any] = json_ready({
+        "protocol": "comparison", "command": command, "data": entrants[0].data.describe(),
+        "generated": entrants[0].data.generated, "pairs": len(sources),
+        "test_people": len(np.unique(np.asarray(first.identity)[targets])),
+        "judges": {
+            "au": judges.au.description, "expression": judge.description,
+            "identity": [j.description for j in judges.identity],
+            "fid and kid": f"last conv map of the {judges.au.description}",
+        },
+        "real": {name: values.get("accuracy") for name, values in real.items()}, "rows": scores,
+    })  # fmt: skip
+    (out_dir / "comparison.json").write_text(json.dumps(result, indent=2) + "\n")
+    _grid(entrants, places, out_dir / "grid.png", protocol)
+    return result
+
+
+def choose_pairs(
+    test: Any, shared: set[str], judge: ExpressionJudge, protocol: Protocol
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (P,) in the first entrant's test split of sources (with AUs and a known expression) and targets.
+
+    Args:
+        shared: paths of the pictures that every entrant has.
+
+    Raises:
+        UserError: there are not two people left.
+    """
+    identity, expression = np.asarray(test.identity), np.asarray(test.expression)
+    everywhere = np.array([test.records.path(row) in shared for row in range(len(identity))])
+    named = np.isin(expression, [EXPRESSIONS.index(name) for name in judge.expressions])
+    sources = np.flatnonzero(everywhere & named & np.isfinite(test.au).all(1))
+    targets = np.flatnonzero(everywhere & np.isfinite(test.au).all(1))
+    if len(np.unique(identity[targets])) < 2 or not len(sources):
+        raise UserError(
+            "a comparison needs two test people whose pictures have AUs, and expressions that the judge knows "
+            f"({', '.join(judge.expressions)}); there are {len(np.unique(identity[targets]))} people with AUs and "
+            f"{len(sources)} pictures with both"
+        )
+    rng = np.random.default_rng(protocol.seed)
+    sources = np.resize(rng.permutation(sources), min(protocol.targets, 4 * len(sources)))
+    chosen = rng.choice(targets, len(sources))
+    while (same := identity[chosen] == identity[sources]).any():
+        chosen[same] = rng.choice(targets, int(same.sum()))
+    return sources, chosen
+
+
+def _paths(test: Any) -> dict[str, int]:
+    """The row of each picture's path."""
+    return {test.records.path(row): row for row in range(len(test.identity))}
+
+
+def _same_person(entrant: Entrant, protocol: Protocol) -> dict[str, Any]:
+    """Between pictures of one person, where the source is the truth: L1, SSIM, and LPIPS where its weights are at hand."""
+    test = entrant.data.test
+    known = np.isfinite(test.au).all(1)
+    sources, targets = same_person.choose_pairs(test, min(protocol.targets, 400), protocol.seed)
+    kept = known[sources] & known[targets] if len(sources) else np.empty(0, bool)
+    sources, targets = sources[kept], targets[kept]
+    if not len(sources):
+        return {}
+    l1, ssim = MeanMetric(), StructuralSimilarityIndexMeasure(data_range=2.0)
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_FILE
+    lpips = LearnedPerceptualImagePatchSimilarity("alex") if weights.is_file() else None
+    for start in range(0, len(sources), protocol.batch_size):
+        part = slice(start, start + protocol.batch_size)
+        x_s, x_t = test.batch(sources[part]), test.batch(targets[part])
+        with torch.inference_mode():
+            images = entrant.synthesise(x_s, x_t).float().cpu().clamp(-1, 1)
+        l1.update((images - x_s["image"]).abs().flatten(1).mean(1))
+        ssim.update(images, x_s["image"])
+        if lpips is not None:
+            lpips.update(images, x_s["image"])
+    return {
+        "same_person_pairs": len(sources), "l1": l1.compute(), "ssim": ssim.compute(),
+        "lpips": None if lpips is None else lpips.compute(),
+    }  # fmt: skip
+
+
+def _grid(
+    entrants: Sequence[Entrant], places: Sequence[Sequence[np.ndarray]], path: Path, protocol: Protocol
+) -> None:
+    """Some pairs (rows): source, target, and what each entrant makes of them."""
+    shown = np.linspace(0, len(places[0][0]) - 1, min(8, len(places[0][0]))).astype(int)
+    columns: list[Any] = []
+    for k, (entrant, (sources, targets)) in enumerate(zip(entrants, places, strict=True)):
+        x_s, x_t = entrant.data.test.batch(sources[shown]), entrant.data.test.batch(targets[shown])
+        with torch.inference_mode():
+            images = entrant.synthesise(x_s, x_t).float().cpu()
+        columns += [] if k else [to_uint8(x_s["image"]), to_uint8(x_t["image"])]
+        columns.append(to_uint8(images))
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    short = [entrant.name.partition(" (")[0] for entrant in entrants]
+    header = [
+        "source",
+        "target",
+        *(short if len(set(short)) == len(short) else map(str, range(1, len(short) + 1))),
+    ]
+    picture = figures.grid(rows, header, caption=figures.provenance(entrants[0].data.generated), size=112)
+    figures.save(path, picture)
