@@ -124,7 +124,14 @@ class BU4DFE(FaceDataModule):
         for sex in "FM":
             people = [name for name in records.everybody() if name.startswith(sex)]
             if people:
-                parts |= fold_parts(people, config.folds, config.fold, config.fold_by, config.seed)
+                parts |= fold_parts(
+                    people,
+                    config.folds,
+                    config.fold,
+                    config.fold_by,
+                    config.seed,
+                    "women" if sex == "F" else "men",
+                )
         return by_person(records, np.arange(len(records)), parts)
 
 

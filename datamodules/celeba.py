@@ -86,6 +86,8 @@ class CelebA(FaceDataModule):
         people, points, parts = (_read(lists.get(name), columns) for name, (_, columns) in _LISTS.items())
         left_out: list[tuple[str, str]] = []
         notes = [] if people else ["no identity_CelebA.txt: every picture counts as a person of its own"]
+        if not parts:
+            notes.append("no list_eval_partition.txt: parts by the pictures' numbers, as that list has them")
         absent = len(people.keys() - pictures.keys())
         if absent:
             notes.append(f"{absent:,} pictures are listed in identity_CelebA.txt, but not there")

@@ -132,11 +132,13 @@ def find_folder(root: Path, min_confidence: float, au_root: Path | None = None) 
 
     left_out: list[tuple[str, str]] = []
     notes: list[str] = []
+    alone: list[Path] = []
     for folder, files in _walk(root):
         beside = au_root / folder.relative_to(base) if au_root else None
         tables = Tables(base, folder, min_confidence, left_out, beside)
         below = folder.relative_to(base).parts
         pictures = [path for path in files if is_picture(path)]
+        alone += tables.alone(path.stem for path in files if is_picture(path) or is_video(path))
         if pictures:
             whole = tables.of_folder
             if whole is not None and whole.frames != len(pictures):
@@ -165,6 +167,8 @@ def find_folder(root: Path, min_confidence: float, au_root: Path | None = None) 
             "set data.root to a folder that does"
         )
     records = rows.records()
+    if alone:
+        notes.append(f"{len(alone):,} CSVs have no picture (as {alone[0].relative_to(base)})")
     if labels:
         there = set(records.table.column("path").to_pylist())
         names = {path.rpartition("/")[2] for path in there}

@@ -31,7 +31,12 @@ from datamodules.base import FaceDataModule
 from datamodules.config import DataConfig
 from datamodules.discovery import generated_by, not_here
 from datamodules.mmi_sessions import SIDES, Session, read_sessions
-from datamodules.preparation.pictures import UnreadablePicture, frame_size_and_count, is_picture
+from datamodules.preparation.pictures import (
+    UnreadablePicture,
+    frame_size_and_count,
+    is_picture,
+    stated_frames,
+)
 from datamodules.records import Found, Records
 from datamodules.rows import Rows, Tables
 from datamodules.splits import Split, by_person, fold_parts
@@ -122,7 +127,7 @@ class MMI(FaceDataModule):
             size, chosen = None, [(0, session.expression)]
         else:
             size, frames = frame_size_and_count(session.media)
-            chosen = self._chosen(session, frames)
+            chosen = self._chosen(session, frames, stated_frames(session.media))
         tables = Tables(root, folder, self.config.min_confidence, left_out, self.beside(folder))
         table = tables.of_file(session.media)
         name = f"{folder.name}/{session.media.stem}"
@@ -147,22 +152,29 @@ class MMI(FaceDataModule):
         upright = session.coded or session.person in _UPRIGHT_PEOPLE or size[0] == _UPRIGHT_LINES
         return ("" if upright else "clockwise",)
 
-    def _chosen(self, session: Session, frames: int) -> list[tuple[int, int]]:
+    def _chosen(self, session: Session, frames: int, stated: int) -> list[tuple[int, int]]:
         """(frame, expression) of one clip; a frame is neutral, peak, or of no known expression.
 
+        Args:
+            frames: that can be read.
+            stated: that the clip says it has: the middle of those is the peak where none is coded.
+
         Raises:
-            UnreadablePicture: the clip is too short for a peak, or ends before the coded one.
+            UnreadablePicture: the clip is too short for a peak, or ends before it.
         """
         config, neutral = self.config, EXPRESSIONS.index("neutral")
         if frames < _FEWEST:
             raise UnreadablePicture(f"fewer than {_FEWEST} frames")
-        start, end = session.apex or (1, frames)
-        start, end = max(start, 1), min(end, frames)
-        if start >= end:
-            raise UnreadablePicture("ends before its apex")
+        whole = max(stated, frames)
+        start, end = session.apex or (1, whole)
+        start, end = max(start, 1), min(end, whole)
         count = min(config.peak_frames, end - start)
         first = max(1, start + (end - start - count) // 2)
         peak = range(first, min(first + count, frames))
+        if not peak:
+            raise UnreadablePicture(
+                "ends early, before its peak" if frames < whole else "ends before its coded apex"
+            )
         if config.frames == "all":
             return [
                 (k, session.expression if k in peak else neutral if k == 0 else UNKNOWN_EXPRESSION)

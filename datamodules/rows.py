@@ -1,17 +1,19 @@
 """Rows of the record table in the making, with what OpenFace's CSVs say of them."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datamodules.preparation.openface import OpenFaceTable, read_openface
+from datamodules.preparation.openface import OpenFaceTable, has_aus, is_openface, read_openface
 from datamodules.records import Records
 from facegan.config import UserError
 from facegan.faces import N_AUS, N_LANDMARKS
 
 UNUSED_TABLE = "a CSV is not used, its pictures stay: "
+UNUSED_AUS = "AU intensities that are no numbers, unknown there; rows:"
 
 
 class Table:
@@ -52,6 +54,11 @@ class Tables:
         self._by_file = self._listed(inside)
         self._by_folder = self._listed(inside + outside, only=folder.absolute().name)
 
+    def alone(self, there: Iterable[str]) -> list[Path]:
+        """OpenFace's CSVs of single files whose picture or video is not ``there`` (stems), nor the folder's own."""
+        known = {*there, *(path.stem for path in self._by_folder.values())}
+        return [path for stem, path in self._by_file.items() if stem not in known and is_openface(path)]
+
     @staticmethod
     def _listed(folders: list[Path], only: str | None = None) -> dict[str, Path]:
         found: dict[str, Path] = {}
@@ -78,7 +85,11 @@ class Tables:
         if path is None:
             return None
         try:
-            return Table(path, self._min_confidence)
+            table = Table(path, self._min_confidence)
+            unknown = int((table.rows.valid & ~np.isfinite(table.rows.au).all(1)).sum())
+            if unknown and has_aus(path):
+                self._left_out.append((str(path), f"{UNUSED_AUS} {unknown:,} of {len(table.rows):,}"))
+            return table
         except UserError as error:
             self._left_out.append((str(path), UNUSED_TABLE + str(error).replace(f"{path} ", "")))
             return None

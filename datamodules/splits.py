@@ -149,11 +149,14 @@ def sample(rows: np.ndarray, n: int) -> np.ndarray:
     )
 
 
-def fold_parts(people: Sequence[str], folds: int, fold: int, by: str, seed: int) -> dict[str, str]:
+def fold_parts(
+    people: Sequence[str], folds: int, fold: int, by: str, seed: int, who: str = "people"
+) -> dict[str, str]:
     """Part of each person when one of k folds of people is tested on.
 
     Args:
         fold: from 0; negative counts from the last.
+        who: what the people are called where they cannot be cut so.
         by: "consecutive" (first n/k people, next n/k, …), "strided" (every k-th), or "shuffled" by ``seed``.
 
     Raises:
@@ -164,8 +167,10 @@ def fold_parts(people: Sequence[str], folds: int, fold: int, by: str, seed: int)
         raise UserError(f"data.fold_by={by} is unknown; choose consecutive, strided or shuffled")
     if not 2 <= folds <= len(names) or not -folds <= fold < folds:
         raise UserError(
-            f"{len(names)} people cannot be cut into data.folds={folds} folds with number data.fold={fold}; "
-            f"folds: 2 to {len(names)}, fold: 0 to folds - 1"
+            f"{len(names)} {who} cannot be cut into data.folds={folds} folds with number data.fold={fold}; "
+            f"set data.folds to 2 to {len(names)}, and data.fold to 0 to folds - 1"
+            if len(names) > 1
+            else f"{len(names)} {who} cannot be cut into folds; the protocol needs two or more"
         )
     if by == "shuffled":
         names = [names[i] for i in np.random.default_rng([seed, 0xF01D]).permutation(len(names))]

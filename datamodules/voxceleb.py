@@ -96,12 +96,14 @@ class VoxCeleb(FaceDataModule):
             raise UserError(
                 f"{root.absolute()} holds no frames of data.frames={kind}; it has " + ", ".join(there)
             )
+        parts = read_parts(meta)
         codes = {
             "folders and clips": Counter(place.kind for place in places),
-            "part": Counter(place.part or "none" for place in places),
+            "official part": Counter(
+                place.part or parts.get(place.person.rstrip("."), "none") for place in places
+            ),
         }
         places = sorted(place for place in places if place.kind == kind)
-        parts = read_parts(meta)
         trained = {place.person for place in places if place.part == "train"}
         both = trained & {place.person for place in places if place.part == "test"}
         notes = [

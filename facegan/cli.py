@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facegan.arguments import parse
-from facegan.config import UserError
+from facegan.config import UserError, disk_trouble
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.ENOENT, errno.ENOTDIR)
 """What makes writing fail through no fault of the program."""
@@ -33,9 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno not in _DISK:
             raise
         print(
-            f"facegan: cannot use {error.filename or 'a file'}: {error.strerror}. What is finished is kept: make "
-            "room, or choose another place (FACEGAN_DATA, FACEGAN_RUNS), and run the same command again (a "
-            "training with --resume)",
+            f"facegan: cannot use {error.filename or 'a file'}: {disk_trouble(error)} another place (FACEGAN_DATA, "
+            f"FACEGAN_RUNS), and run the same command again{' with --resume' if args.verb == 'train' else ''}",
             file=sys.stderr,
         )
         return 2
@@ -127,12 +126,12 @@ def _data(args: argparse.Namespace) -> None:
 
     data = _dataset(args)
     found = data.find()
+    none_made: UserError | None = None
     try:
         split = data.parts(found.records)
     except UserError as error:
-        if args.splits:
-            raise
         # a part of a data set is worth a look, too
+        none_made = error
         print(f"{error}\n")
         none = np.zeros(0, np.int64)
         split = Split(none, none, none)
@@ -142,6 +141,8 @@ def _data(args: argparse.Namespace) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_picture(path, inspection.sheet(found.records, data.config.landmarks, args.samples))
         print(f"sheet: {path}")
+    if args.splits and none_made is not None:
+        raise UserError(f"--splits {args.splits}: not written; {none_made}")
     if args.splits:
         with open(args.splits, "w", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")

@@ -71,7 +71,7 @@ def compare(
 
 
 def _judge(configs: Sequence[Any], of: str) -> Path | None:
-    """The judge of AUs or of expressions that an experiment of these names as its own; None: the one beside the others."""
+    """The judge of AUs or of expressions that one of these experiments names as its own; None: the usual one."""
     named = [
         load_config(config.judge, config.judge_options).method.name for config in configs if config.judge
     ]

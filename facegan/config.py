@@ -4,6 +4,7 @@ A YAML in ``experiments/`` states only what differs from these defaults and from
 method's and the data module's own dataclasses.
 """
 
+import errno
 import math
 import os
 from dataclasses import dataclass, field
@@ -12,6 +13,16 @@ from pathlib import Path
 
 class UserError(Exception):
     """A mistake that its user can mend: says what was looked for, where, and what to type next."""
+
+
+def disk_trouble(error: OSError) -> str:
+    """What is the matter with a disk that cannot be written, and what to do, in words."""
+    short = "written" in str(error)  # NumPy's own error of a write that was cut off has no number
+    if short or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"the disk is full ({error.strerror or error}). What is finished is kept: make room, or choose"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return f"{error.strerror}, so nothing can be written there. What is finished is kept: choose"
+    return f"{error.strerror or error}. What is finished is kept: choose"
 
 
 def data_home() -> Path:

@@ -18,12 +18,44 @@ def raising(error: BaseException):
     return verb
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_a_disk_that_takes_no_more_is_one_sentence(monkeypatch, capsys, number):
-    monkeypatch.setitem(cli._VERBS, "list", raising(OSError(number, os.strerror(number), "runs/a/last.ckpt")))
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "the disk is full (No space left on device). What is finished is kept: make room"),
+        (errno.EROFS, "Read-only file system, so nothing can be written there."),
+        (errno.EACCES, "Permission denied, so nothing can be written there."),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_one_sentence(monkeypatch, capsys, number, words):
+    failure = raising(OSError(number, os.strerror(number), "runs/a/last.ckpt"))
+    monkeypatch.setitem(cli._VERBS, "list", failure)
     assert cli.main(["list"]) == 2
     said = capsys.readouterr().err
-    assert f"cannot use runs/a/last.ckpt: {os.strerror(number)}" in said and "--resume" in said
+    assert f"cannot use runs/a/last.ckpt: {words}" in said and "--resume" not in said
+    assert ("make room" in said) == (number == errno.ENOSPC)
+    monkeypatch.setitem(cli._VERBS, "train", failure)
+    assert cli.main(["train", "eggan_demo"]) == 2 and "again with --resume" in capsys.readouterr().err
+
+
+def test_a_small_copy_is_shown_even_where_its_split_cannot_be_made(tmp_path, capsys):
+    assert (
+        cli.main(["generate", "bu4dfe", "--root", str(tmp_path / "b"), "--people", "3", "--workers", "1"])
+        == 0
+    )
+    argv = [
+        "data",
+        "bu4dfe",
+        "--root",
+        str(tmp_path / "b"),
+        "--samples",
+        "0",
+        "--splits",
+        str(tmp_path / "x.csv"),
+    ]
+    assert cli.main(argv) == 2
+    said = capsys.readouterr()
+    assert "pictures of 3 people" in said.out and not (tmp_path / "x.csv").exists()
+    assert "men cannot be cut into" in said.err and "not written" in said.err
 
 
 def test_a_reader_that_has_enough_is_no_fault():

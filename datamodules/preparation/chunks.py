@@ -14,7 +14,7 @@ from datamodules.preparation.alignment import alignment_matrix, crop, transform_
 from datamodules.preparation.landmarks import AT_ONCE, STRANGE, find_several, landmark_finder, strange
 from datamodules.preparation.pictures import UnreadablePicture, is_video, look, read_frames, read_picture
 from datamodules.records import Records
-from facegan.config import PrepareConfig, UserError
+from facegan.config import PrepareConfig, UserError, disk_trouble
 from facegan.faces import N_LANDMARKS
 
 CHUNK, LEAST, PARTS = 512, 32, 16
@@ -111,8 +111,8 @@ class replacing:
             self._temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             raise UserError(
-                f"cannot write {self._path}: {error.strerror or error}. What is finished is kept: make room (or choose "
-                "another place, FACEGAN_DATA) and run the same command again"
+                f"cannot write {self._path}: {disk_trouble(error)} another place (FACEGAN_DATA), and run the same "
+                "command again"
             ) from None
 
 

@@ -142,29 +142,75 @@ class FaceAlignmentLandmarks:
 
     def __call__(self, image: np.ndarray, known: np.ndarray) -> np.ndarray:
         """See ``LandmarkFinder``."""
-        boxes = self._network.face_detector.detect_from_image(image.copy())
-        return self._landmarks(image, boxes)
-
-    def several(self, images: Sequence[np.ndarray]) -> list[np.ndarray | UnreadablePicture]:
-        """Landmarks, or why there are none, of pictures of one size (H, W, 3), whose faces are looked for together."""
-        import torch
-
-        batch = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2))
-        found: list[np.ndarray | UnreadablePicture] = []
-        for image, boxes in zip(images, self._network.face_detector.detect_from_batch(batch), strict=True):
-            try:
-                found.append(self._landmarks(image, boxes))
-            except UnreadablePicture as error:
-                found.append(error)
+        (found,) = self.several([image])
+        if isinstance(found, UnreadablePicture):
+            raise found
         return found
 
-    def _landmarks(self, image: np.ndarray, boxes: Sequence[np.ndarray]) -> np.ndarray:
-        """Of the largest of the boxes (left, top, right, bottom, …)."""
-        if not len(boxes):
-            raise UnreadablePicture("no face found by face-alignment")
-        largest = max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
-        faces = self._network.get_landmarks_from_image(image, detected_faces=[largest])
-        return np.asarray(faces[0], np.float32)[:N_LANDMARKS]
+    def several(self, images: Sequence[np.ndarray]) -> list[np.ndarray | UnreadablePicture]:
+        """Landmarks of pictures (H, W, 3) of any sizes, or why there are none; both networks see them in batches."""
+        boxes = self._boxes([_enlarged(image) for image in images])
+        there = [k for k, box in enumerate(boxes) if box is not None]
+        faces = self._landmarks([images[k] for k in there], [boxes[k] for k in there])  # type: ignore[misc]
+        found: list[np.ndarray | UnreadablePicture] = [
+            UnreadablePicture("no face found by face-alignment") for _ in images
+        ]
+        for k, face in zip(there, faces, strict=True):
+            found[k] = face
+        return found
+
+    def _boxes(self, images: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+        """The largest face (left, top, right, bottom, …) of each; pictures of one size are looked through together."""
+        import torch
+
+        largest: list[np.ndarray | None] = [None] * len(images)
+        for shape in dict.fromkeys(image.shape for image in images):
+            group = [k for k, image in enumerate(images) if image.shape == shape]
+            batch = torch.from_numpy(np.stack([images[k] for k in group]).transpose(0, 3, 1, 2))
+            for k, boxes in zip(group, self._network.face_detector.detect_from_batch(batch), strict=True):
+                if len(boxes):
+                    largest[k] = max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+        return largest
+
+    def _landmarks(self, images: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """One face of each picture.
+
+        The library takes many faces at once, but of one picture: so they are put side by side, with as much black
+        between them as it would see beyond a picture's edge.
+        """
+        if not images:
+            return []
+        gap = int(max(box[2] - box[0] + box[3] - box[1] for box in boxes)) + 2
+        lefts = np.cumsum([gap, *(image.shape[1] + gap for image in images[:-1])])
+        strip = np.zeros(
+            (max(len(i) for i in images) + 2 * gap, lefts[-1] + images[-1].shape[1] + gap, 3), np.uint8
+        )
+        for image, left in zip(images, lefts, strict=True):
+            strip[gap : gap + len(image), left : left + image.shape[1]] = image
+        moves = np.stack([lefts, np.full(len(lefts), gap)], 1)
+        moved = [
+            np.concatenate([box[:4] + np.tile(move, 2), box[4:]])
+            for box, move in zip(boxes, moves, strict=True)
+        ]
+        faces = self._network.get_landmarks_from_image(strip, detected_faces=moved)
+        return [
+            (np.asarray(face)[:N_LANDMARKS] - move).astype(np.float32)
+            for face, move in zip(faces, moves, strict=True)
+        ]
+
+
+_MEAN_COLOUR = (123, 117, 104)
+"""Of the detector's training: what it takes for nothing at all."""
+
+
+def _enlarged(image: np.ndarray, step: int = 64) -> np.ndarray:
+    """The picture with a lower and right edge to the next multiple of ``step``, so that many are of one size."""
+    height, width = image.shape[:2]
+    edges = ((0, -height % step), (0, -width % step))
+    return np.stack(
+        [np.pad(image[..., k], edges, constant_values=colour) for k, colour in enumerate(_MEAN_COLOUR)],
+        axis=2,
+    )
 
 
 AT_ONCE = 16
@@ -176,13 +222,10 @@ def find_several(
 ) -> list[np.ndarray | UnreadablePicture]:
     """Landmarks (68, 2) of some pictures, or the reason why a picture has none.
 
-    Together where the finder can do that and they are of one size; one after another where that is too much for the
-    device.
+    Together where the finder can do that; one after another where that is too much for the device.
     """
-    if isinstance(finder, FaceAlignmentLandmarks) and len({image.shape for image in images}) == 1 < len(
-        images
-    ):
-        with suppress(RuntimeError):  # memory
+    if isinstance(finder, FaceAlignmentLandmarks) and len(images) > 1:
+        with suppress(*STRANGE):  # memory, or one picture among them
             return finder.several(images)
     return [_one(finder, image, csv) for image, csv in zip(images, known, strict=True)]
 

@@ -88,6 +88,12 @@ def is_openface(path: Path) -> bool:
     return "confidence" in names and bool(names & {"frame", "face"})
 
 
+def has_aus(path: Path) -> bool:
+    """Whether a CSV of OpenFace has columns of AU intensities."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        return set(AU_COLUMNS) <= {name.strip() for name in next(csv.reader(file), [])}
+
+
 def read_openface(path: Path, min_confidence: float = MIN_CONFIDENCE) -> OpenFaceTable:
     """Read one CSV of OpenFace 1.x or 2.x; a header without rows gives a table of length 0.
 

@@ -42,6 +42,8 @@ def read_picture(path: str | Path) -> np.ndarray:
         raise UnreadablePicture("file is missing") from None
     # Pillow's decoders raise what they like on damaged files: SyntaxError, struct.error, ValueError …
     except Exception as error:
+        if is_empty(path):
+            raise UnreadablePicture("file is empty") from None
         named = str(error).replace(f" {str(path)!r}", "").replace(str(path), "")
         reason = " ".join(named.split()) or type(error).__name__
         raise UnreadablePicture(f"unreadable picture ({reason[:80]})") from None
@@ -54,6 +56,21 @@ def read_picture(path: str | Path) -> np.ndarray:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
     return np.array(image.convert("RGB"))
+
+
+def is_empty(path: str | Path) -> bool:
+    """Whether a file is there and has no bytes."""
+    try:
+        return Path(path).stat().st_size == 0
+    except OSError:
+        return False
+
+
+def _unreadable_video(path: str | Path, error: Exception) -> UnreadablePicture:
+    if is_empty(path):
+        return UnreadablePicture("file is empty")
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return UnreadablePicture(f"unreadable video, perhaps cut short ({reason})")
 
 
 def look(image: np.ndarray, view: str) -> np.ndarray:
@@ -78,6 +95,19 @@ def count_frames(path: str | Path, exact: bool = True) -> int:
     return frame_size_and_count(path, exact)[1]
 
 
+def stated_frames(path: str | Path) -> int:
+    """Number of pictures that a video's header states; 0 where it states none.
+
+    Raises:
+        UnreadablePicture: not a video that can be opened.
+    """
+    try:
+        with av.open(str(path)) as container:
+            return container.streams.video[0].frames
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise _unreadable_video(path, error) from None
+
+
 def frame_size_and_count(path: str | Path, exact: bool = True) -> tuple[tuple[int, int], int]:
     """(height, width) of a video's pictures, and how many there are; see ``count_frames``."""
     try:
@@ -88,7 +118,7 @@ def frame_size_and_count(path: str | Path, exact: bool = True) -> tuple[tuple[in
                 return size, stream.frames
             return size, sum(1 for packet in container.demux(video=0) if packet.size)
     except (av.FFmpegError, OSError, IndexError) as error:
-        raise UnreadablePicture(f"unreadable video ({type(error).__name__})") from None
+        raise _unreadable_video(path, error) from None
 
 
 def upright(frame: av.VideoFrame) -> np.ndarray:
@@ -117,4 +147,4 @@ def read_frames(path: str | Path, frames: np.ndarray) -> Iterator[tuple[int, np.
                     yield number, upright(frame)
                     target = next(wanted, None)
     except (av.FFmpegError, OSError, IndexError) as error:
-        raise UnreadablePicture(f"unreadable video ({type(error).__name__})") from None
+        raise _unreadable_video(path, error) from None

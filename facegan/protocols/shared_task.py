@@ -126,8 +126,9 @@ def evaluate(
         command: what was typed.
 
     Returns:
-        What ``comparison.json`` holds: by row ``au_mse``, ``au_pcc``, ``recognised`` (share 0..1), ``identity`` by judge,
-        ``fid``, ``kid``; of entrants ``lpips``, ``l1`` and ``ssim`` of same-person pairs, ``fps``, ``parameters``.
+        What ``comparison.json`` holds: by row ``au_mse``, ``au_pcc``, ``recognised`` (share 0..1), ``identity`` by
+        judge, ``fid``, ``kid``; of entrants ``lpips``, ``l1`` and ``ssim`` of same-person pairs, ``fps``,
+        ``parameters``.
 
     Raises:
         UserError: the data have no two people with AUs and expressions in common.
@@ -242,7 +243,7 @@ def _paths(test: Any) -> dict[str, int]:
 
 
 def _same_person(entrant: Entrant, protocol: Protocol) -> dict[str, Any]:
-    """Between pictures of one person, where the source is the truth: L1, SSIM, and LPIPS where its weights are at hand."""
+    """Between pictures of one person, where the source is the truth: L1, SSIM, LPIPS where its weights are there."""
     test = entrant.data.test
     known = np.isfinite(test.au).all(1)
     sources, targets = same_person.choose_pairs(test, min(protocol.targets, 400), protocol.seed)

@@ -23,8 +23,10 @@ def comparison_table(result: Mapping[str, Any]) -> str:
     for name, row in result["rows"].items():
         verified = [row["identity"][judge]["accuracy"] for judge in persons]
         rows.append([
-            name, str(row.get("size", "")), number(100 * row["recognised"], 1), *(number(100 * v, 1) for v in verified),
-            number(row["recognised"] * verified[0], 3) if verified else "–", number(row["au_mse"]), number(row["au_pcc"]),
+            name, str(row.get("size", "")), number(100 * row["recognised"], 1),
+            *(number(100 * value, 1) for value in verified),
+            number(row["recognised"] * verified[0], 3) if verified else "–",
+            number(row["au_mse"]), number(row["au_pcc"]),
             number(row["fid"], 2), f"{number(1000 * row['kid'], 1)} ± {number(1000 * row['kid_spread'], 1)}",
             number(row.get("l1"), 3), number(row.get("ssim"), 3), number(row.get("lpips"), 3),
             number(row.get("fps"), 0), f"{row['parameters'] / 1e6:.2f} M" if "parameters" in row else "",
@@ -32,15 +34,15 @@ def comparison_table(result: Mapping[str, Any]) -> str:
     rights = ", ".join(f"{name} {number(100 * result['real'][name], 1)} %" for name in persons)
     judges = result["judges"]
     lines = [
-        f"Every entrant is asked for the expression of one test person's picture on another's face: {result['pairs']:,} "
-        f"pairs, {result['test_people']:,} people. Data: {result['data']}",
-        f"Verified as the target's person; on real pairs the judges are right on: {rights or 'not measured'}. The product "
-        f"is of the shares recognised and verified{f' by {persons[0]}' if persons else ''}.",
+        "Every entrant is asked for the expression of one test person's picture on another's face: "
+        f"{result['pairs']:,} pairs, {result['test_people']:,} people. Data: {result['data']}",
+        f"Verified as the target's person; on real pairs the judges are right on: {rights or 'not measured'}. The "
+        f"product is of the shares recognised and verified{f' by {persons[0]}' if persons else ''}.",
         f"FID and KID are between {result['pairs']:,} real pictures and as many results, in features of no published "
         f"network: {judges['fid and kid']}. They compare rows of this table only.",
         "LPIPS: not measured, torchvision's AlexNet is not in torch's cache."
         if all(row.get("lpips") is None for row in result["rows"].values()) else "LPIPS: AlexNet.",
-        *(f"{name} has learnt from: {row['trained_on']}" for name, row in result["rows"].items() if "trained_on" in row),
+        *(f"{name} has learnt from: {row['trained_on']}" for name, row in result["rows"].items() if "size" in row),
         *(f"Judge of AUs: {judges['au']}.", f"Judge of expressions: {judges['expression']}."),
         *(f"Judge of persons: {text}." for text in judges["identity"]),
         f"Command: `{result['command']}`",

@@ -107,8 +107,10 @@ def test_frontal_by_symmetry(tmp_path):
 def test_without_the_partition_the_numbers_tell(tmp_path):
     pictures(tmp_path / "img_align_celeba", [1, 162_770, 162_771, 182_637, 182_638, 202_599])
     data = module(tmp_path)
-    split = data.split(data.find().records)
+    found = data.find()
+    split = data.split(found.records)
     assert [part.tolist() for part in (split.train, split.val, split.test)] == [[0, 1], [2, 3], [4, 5]]
+    assert any(note.startswith("no list_eval_partition.txt") for note in found.notes)
 
 
 def test_a_half_copied_set(tmp_path):

@@ -272,3 +272,20 @@ def test_labels_of_pictures_that_are_not_there_and_the_tree_of_a_data_set_are_no
     notes = find_folder(root, 0.7).notes
     assert "1 rows of labels.csv have no picture (as p000009/000001.png)" in notes
     assert any("looks like RaFD: data.name=rafd knows its people" in note for note in notes), notes
+
+
+def test_csvs_without_their_picture_and_aus_that_are_no_numbers_are_named(tmp_path):
+    for k in range(3):
+        save(tmp_path / "anna" / f"{k}.jpg", FACE)
+        numbers = aus(k) if k else np.full(17, np.nan)
+        write_csv(
+            tmp_path / "anna" / "processed" / f"{k}.csv",
+            csv_rows(landmarks()[None], numbers[None], lead=STILL),
+        )
+    found = find_folder(tmp_path, 0.7)
+    assert found.notes == [] and [Path(path).name for path, _ in found.left_out] == ["0.csv"]
+    assert found.left_out[0][1] == "AU intensities that are no numbers, unknown there; rows: 1 of 1"
+    assert len(found.records) == 3 and found.records.has_au.tolist() == [False, True, True]
+    (tmp_path / "anna" / "2.jpg").unlink()
+    (tmp_path / "anna" / "notes.csv").write_text("day,mood\n1,good\n")
+    assert find_folder(tmp_path, 0.7).notes == ["1 CSVs have no picture (as anna/processed/2.csv)"]

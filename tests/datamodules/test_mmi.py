@@ -3,6 +3,7 @@ import pytest
 from faces_on_disk import csv_rows, draw, landmarks, save, write_csv, write_video
 
 from datamodules.mmi import MMI, MMIConfig
+from datamodules.preparation.pictures import count_frames, stated_frames
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
 
@@ -96,8 +97,27 @@ def test_clips_that_end_too_early_are_left_out(tmp_path):
     session(tmp_path, 3, "S035-005", frames=1)
     session(tmp_path, 4, "S035-006")
     found = module(tmp_path).find()
-    assert [reason for _, reason in found.left_out] == ["ends before its apex", "fewer than 3 frames"]
+    assert [reason for _, reason in found.left_out] == ["ends before its coded apex", "fewer than 3 frames"]
     assert len(found.records) == 4
+
+
+@pytest.mark.parametrize(("cut", "left"), [(0.4, []), (0.7, [0, 9, 10, 11])])
+def test_a_clip_cut_short_keeps_its_peak_where_the_whole_had_it(tmp_path, cut, left):
+    """Its header still states 20 frames: what is now the middle was the onset."""
+    folder = session(tmp_path, 5, "S035-004")
+    other = session(tmp_path, 6, "S036-004", frames=5)
+    clip = folder / "S035-004.avi"
+    assert stated_frames(clip) == 20
+    rng = np.random.default_rng(0)  # noise, so that bytes and frames go together
+    write_video(clip, [rng.integers(0, 255, (*LYING, 3), np.uint8) for _ in range(20)])
+    whole = clip.read_bytes()
+    clip.write_bytes(whole[: int(len(whole) * cut)])
+    assert stated_frames(clip) == 20 > count_frames(clip)
+    found = module(tmp_path).find()
+    assert found.records.numbers("frame").tolist() == [*left, 0, 1, 2, 3]
+    if not left:
+        assert found.left_out == [(str(clip), "ends early, before its peak")]
+    assert other.exists()
 
 
 def test_two_downloads_of_one_session_and_names_in_capitals(tmp_path):

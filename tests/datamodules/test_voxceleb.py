@@ -99,7 +99,9 @@ def test_both_kinds_of_frames_at_once(dense):
 
 def test_the_official_split_in_spite_of_the_dot(dense):
     data = module(dense, split="official")
-    records = data.find().records
+    found = data.find()
+    records = found.records
+    assert set(found.codes["official part"]) == {"train", "test"}
     split = data.split(records)
     assert records.select(split.train).people() == ["A.J._Buckley", "Sammy_Davis_Jr", "Taylor_Swift"]
     assert records.select(split.test).people() == ["Eartha_Kitt"]

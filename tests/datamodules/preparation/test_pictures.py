@@ -60,8 +60,14 @@ def test_damaged_files_give_a_reason(tmp_path):
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.jpg").write_text("no picture")
     (tmp_path / "empty.png").touch()
-    for name in ("cut.jpg", "text.jpg", "empty.png", "none.png"):
-        with pytest.raises(UnreadablePicture, match=r"unreadable|missing"):
+    reasons = {
+        "cut.jpg": "unreadable",
+        "text.jpg": "unreadable",
+        "empty.png": "file is empty",
+        "none.png": "missing",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(UnreadablePicture, match=reason):
             read_picture(tmp_path / name)
     with pytest.raises(UnreadablePicture) as refused:  # who asks knows which file it is
         read_picture(tmp_path / "text.jpg")
@@ -89,8 +95,11 @@ def test_video_that_ends_early_or_is_none(tmp_path):
     (tmp_path / "b.mp4").write_text("no video")
     with pytest.raises(UnreadablePicture, match="video"):
         count_frames(tmp_path / "b.mp4")
-    with pytest.raises(UnreadablePicture, match="video"):
+    with pytest.raises(UnreadablePicture, match=r"unreadable video, perhaps cut short \(Invalid data found"):
         list(read_frames(tmp_path / "b.mp4", np.array([0])))
+    (tmp_path / "c.mp4").touch()
+    with pytest.raises(UnreadablePicture, match="file is empty"):
+        count_frames(tmp_path / "c.mp4")
 
 
 def test_size_of_a_videos_frames(tmp_path):

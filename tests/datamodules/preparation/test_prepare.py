@@ -232,7 +232,7 @@ def test_a_disk_that_cannot_be_written_to(tmp_path, small_chunks, monkeypatch):
         raise OSError(30, os.strerror(30))
 
     monkeypatch.setattr(chunks_module.np, "savez", refuse)
-    with pytest.raises(UserError, match=r"cannot write .*: Read-only file system\. .*FACEGAN_DATA"):
+    with pytest.raises(UserError, match=r"cannot write .*: Read-only file system, so .*FACEGAN_DATA"):
         run(root, tmp_path / "store")
 
 
