@@ -324,9 +324,12 @@ class TERGAN(AdversarialModule):
         """Adam for G with D_es and D_et (one, for the reversal does the rest), for D, and for stage 1 (4.1)."""
         c = self.config
         G = self.generator
-        encoders = [*G.G_es.parameters(), *G.G_et.parameters()]
         others = [p for part in (G.G_de, G.recogniser, self.D_es, self.D_et) for p in part.parameters()]
-        groups: list[dict[str, Any]] = [{"params": encoders, "share": c.encoder_share}, {"params": others}]
+        groups: list[dict[str, Any]] = [
+            {"params": G.G_es.parameters(), "share": c.encoder_share},
+            {"params": G.G_et.parameters(), "share": c.identity_share},
+            {"params": others},
+        ]
         return [
             torch.optim.Adam(groups, c.lr, c.betas),
             torch.optim.Adam(self.D.parameters(), c.lr, c.betas),

@@ -31,7 +31,8 @@ class TERGANConfig:
     # optimisers
     lr: float = 2e-4  # (4.1)
     lr_pretrain: float = 2e-4  # of stage 1 (4.1: the same)
-    encoder_share: float = 1.0  # of lr, for both encoders in stage 2; less keeps what stage 1 taught them
+    encoder_share: float = 1.0  # of lr, for G_es in stage 2; less keeps what stage 1 taught it
+    identity_share: float = 1.0  # of lr, for G_et in stage 2
     betas: tuple[float, float] = (0.5, 0.999)  # (T19)
     clip_gradient: float | None = None
     ema_half_life: float = 10_000  # pictures; 0 turns averaging off
@@ -82,7 +83,7 @@ class TERGANConfig:
         check_ranges(
             "method", self, **{key: (0, None) for key in vars(self) if key.startswith("w_")},
             epochs=(0, None), pretrain_epochs=(0, None), decoder_epochs=(0, None), decay_from=(0, 1),
-            betas=(0, 0.99999), encoder_share=(0, 1), ema_half_life=(0, None), layer_weights=(0, None),
+            betas=(0, 0.99999), encoder_share=(0, 1), identity_share=(0, 1), ema_half_life=(0, None), layer_weights=(0, None),
             expression_code=(1, None), identity_code=(1, None),
             encoder_widths=(1, None), critic_widths=(1, None), critic_shared=(4, None),
         )  # fmt: skip
