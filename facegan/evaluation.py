@@ -19,6 +19,7 @@ from facegan.editing import load_module
 from facegan.experiment import build_data, judge_weights
 from facegan.experiment_config import ExperimentConfig, load_config
 from facegan.judges import ExpressionJudge, Judges
+from facegan.logs import log_evaluation
 from facegan.methods import METHODS, TITLES
 from facegan.protocols import aipgan, eggan, frames, reenactment, transfer
 from facegan.protocols.common import Protocol
@@ -125,6 +126,7 @@ def evaluate_run(
             {"table": "table.md"} if by_frames else {"AU table": "table1.md", "identity table": "table2.md"}
         )
         written = {"grid": "grid.png", "interpolation": "interpolation.png", **tables}
+    log_evaluation(config.log, run, out)
     return {key: out / name for key, name in (written | _ALWAYS).items() if (out / name).exists()}
 
 

@@ -1,8 +1,10 @@
 """Where figures go: the CSV log, always, and Weights & Biases."""
 
 import csv
+import json
 import netrc
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from facegan.config import LogConfig
 from facegan.runs import Run, first_rank
+from facegan.tables import headlines
 
 
 class RunCSVLogger(CSVLogger):
@@ -84,13 +87,70 @@ def wandb_logger(
     run_id = id_file.read_text().strip() if id_file.exists() else os.urandom(4).hex()
     if first_rank():
         id_file.write_text(run_id + "\n")
-    offline = config.wandb == "offline" or (config.wandb == "auto" and not _logged_in())
+    offline = _offline(config)
     logger = WandbLogger(
         name=f"{experiment}/{run.folder.name}", save_dir=str(run.folder), project=config.project, id=run_id,
-        offline=offline, log_model=False, tags=config.tags or None, resume="allow",
+        offline=offline, log_model=False, tags=tags(config, resolved), group=experiment, job_type="train",
+        resume="allow",
     )  # fmt: skip
     logger.log_hyperparams(resolved)
     return logger
+
+
+def tags(config: LogConfig, resolved: Mapping[str, Any]) -> list[str]:
+    """Method, data set and variant (what the experiment's name adds to them), and the user's own."""
+    method, data = resolved["method"]["name"], resolved["data"]["name"]
+    words = [
+        word for word in resolved["name"].split("_") if word not in (*method.split("_"), *data.split("_"))
+    ]
+    return list(dict.fromkeys([method, data, *(["_".join(words)] if words else []), *config.tags]))
+
+
+def log_evaluation(config: LogConfig, run: Run, evaluation: Path) -> None:
+    """Add an evaluation to the run's own W&B run: headline figures, figures, sample pairs with scores, and its files.
+
+    A run without W&B is passed over. Offline, it is a second folder of the same run: ``wandb sync`` puts them together.
+    """
+    id_file = run.folder / "wandb_id.txt"
+    if config.wandb == "disabled" or not id_file.exists() or os.environ.get("WANDB_MODE") == "disabled":
+        return
+    import wandb
+
+    result = json.loads((evaluation / "evaluation.json").read_text())
+    with wandb.init(
+        project=config.project, id=id_file.read_text().strip(), dir=str(run.folder), resume="allow",
+        mode="offline" if _offline(config) else "online", settings=wandb.Settings(silent=True),
+    ) as session:  # fmt: skip
+        session.summary.update({f"eval/{name}": value for name, value in headlines(result).items()})
+        pictures = {f"eval/{path.stem}": wandb.Image(str(path)) for path in sorted(evaluation.glob("*.png"))}
+        table = _samples(evaluation)
+        session.log(pictures | ({"eval/samples": table} if table is not None else {}))
+        kept = [evaluation / name for name in ("evaluation.json", "pairs.csv")]
+        for path in [run.config, *kept, *evaluation.glob("*.png")]:
+            if path.exists():
+                session.save(str(path), base_path=str(run.folder), policy="now")
+
+
+def _samples(evaluation: Path) -> Any:
+    """A W&B table of the sample pairs: source, target, result, and what was measured of each; None: there are none."""
+    import pandas as pd
+    import wandb
+
+    if not (evaluation / "pairs.csv").exists():
+        return None
+    pairs = pd.read_csv(evaluation / "pairs.csv")
+    kinds, scores = ("source", "target", "result"), list(pairs.columns[3:])
+    rows = []
+    for k in range(len(pairs)):
+        files = [evaluation / "samples" / f"{k:02d}-{kind}.png" for kind in kinds]
+        if not all(file.exists() for file in files):
+            break
+        rows.append([*(wandb.Image(str(file)) for file in files), pairs.person[k], *pairs.loc[k, scores]])
+    return wandb.Table(columns=[*kinds, "person", *scores], data=rows) if rows else None
+
+
+def _offline(config: LogConfig) -> bool:
+    return config.wandb == "offline" or (config.wandb == "auto" and not _logged_in())
 
 
 def _logged_in() -> bool:

@@ -83,7 +83,8 @@ class TERGANConfig:
         check_ranges(
             "method", self, **{key: (0, None) for key in vars(self) if key.startswith("w_")},
             epochs=(0, None), pretrain_epochs=(0, None), decoder_epochs=(0, None), decay_from=(0, 1),
-            betas=(0, 0.99999), encoder_share=(0, 1), identity_share=(0, 1), ema_half_life=(0, None), layer_weights=(0, None),
+            betas=(0, 0.99999), encoder_share=(0, 1), identity_share=(0, 1),
+            ema_half_life=(0, None), layer_weights=(0, None),
             expression_code=(1, None), identity_code=(1, None),
             encoder_widths=(1, None), critic_widths=(1, None), critic_shared=(4, None),
         )  # fmt: skip

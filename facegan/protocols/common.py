@@ -84,6 +84,13 @@ def write_pairs(
         writer.writerows(zip(*columns.values(), strict=True))
 
 
+def write_samples(folder: Path, count: int = 12, **pictures: Tensor) -> None:
+    """The first pairs as pictures, ``00-source.png`` and so on: (B, 3, S, S) in [-1, 1] of each name."""
+    for name, images in pictures.items():
+        for k, picture in enumerate(to_uint8(images[:count])):
+            figures.save(folder / f"{k:02d}-{name}.png", picture)
+
+
 def real_pairs(judge: IdentityJudge, finder: FaceFinder, part: Any, protocol: Protocol) -> dict[str, Any]:
     """The Real row: all same pairs among test people's pictures, and as many different ones (E16).
 

@@ -28,6 +28,7 @@ from facegan.protocols.common import (
     json_ready,
     real_pairs,
     write_pairs,
+    write_samples,
 )
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
@@ -83,7 +84,7 @@ def evaluate(
     protocol = protocol or Protocol()
     out_dir.mkdir(parents=True, exist_ok=True)
     sources, targets = choose_pairs(data, protocol.targets, protocol.seed)
-    scores = _Scores(edit, data, judges, protocol, sources, targets)
+    scores = _Scores(edit, data, judges, protocol, sources, targets, out_dir / "samples")
     table1, table2 = scores.run(method)
     people = [data.test.identities[k] for k in np.asarray(data.test.identity)[sources].tolist()]
     pictures = {"source": (data.test, sources), "target": (data.train, targets)}
@@ -131,7 +132,9 @@ class _Scores:
         protocol: Protocol,
         sources: np.ndarray,
         targets: np.ndarray,
+        samples: Path,
     ) -> None:
+        self.samples = samples
         self.edit, self.data, self.judges, self.protocol = edit, data, judges, protocol
         self.sources, self.targets = sources, targets
         self.of_pairs: dict[str, list[Tensor]] = {}
@@ -161,6 +164,8 @@ class _Scores:
             source, target = self.data.test.batch(source_rows), self.data.train.batch(target_rows)
             with torch.no_grad():
                 edited = self.edit(source["image"], target["au"]).cpu()
+            if not done:
+                write_samples(self.samples, source=source["image"], target=target["image"], result=edited)
             edited_points, target_points = judges.finder(edited), judges.finder(target["image"])
             asked_shape = judges.geometry(target["image"], target["landmarks"])
 

@@ -23,7 +23,14 @@ from facegan.judges import Judges, similarity
 from facegan.judges.quality import quality_judges
 from facegan.metrics import Acceptance, Agreement, Presence
 from facegan.pixels import to_uint8
-from facegan.protocols.common import Protocol, choose_sources, json_ready, real_pairs, write_pairs
+from facegan.protocols.common import (
+    Protocol,
+    choose_sources,
+    json_ready,
+    real_pairs,
+    write_pairs,
+    write_samples,
+)
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
 Reenact = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -101,6 +108,9 @@ def evaluate(
         source, driver = data.test.batch(sources[chunk]), data.test.batch(drivers[chunk])
         with torch.no_grad():
             result = reenact(source["image"], driver["pose"], driver["au"]).cpu()
+        if not start:
+            pictures = {"source": source["image"], "target": driver["image"], "result": result}
+            write_samples(out_dir / "samples", **pictures)
         persons = {j.name: j(source["image"], judges.finder(source["image"])) for j in judges.identity}
         for row, images in zip(rows, (source["image"], driver["image"], result), strict=True):
             points = judges.finder(images)

@@ -23,7 +23,7 @@ from facegan.judges import ExpressionJudge, Judges, similarity
 from facegan.metrics import Acceptance
 from facegan.pixels import to_uint8
 from facegan.protocols import same_person
-from facegan.protocols.common import Protocol, by_person, json_ready, real_pairs, write_pairs
+from facegan.protocols.common import Protocol, by_person, json_ready, real_pairs, write_pairs, write_samples
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
 Transfer = Callable[[Tensor, Tensor], Tensor]
@@ -130,6 +130,8 @@ def evaluate(
         x_s, x_t = (data.test.batch(index[part])["image"] for index in (sources, targets))
         with torch.no_grad():
             result = transfer(x_s, x_t).cpu()
+        if not start:
+            write_samples(out_dir / "samples", source=x_s, target=x_t, result=result)
         if not labelled:
             wanted[part] = judge(x_s).argmax(1).numpy()
         persons = {j.name: j(x_t, judges.finder(x_t)) for j in judges.identity}
