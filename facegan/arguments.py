@@ -210,5 +210,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--open", action="store_true", help="open the browser, too")
 
     sub = verb("report", "Every table and figure of the papers, with what has been evaluated beside it.")
+    sub.add_argument(
+        "--wandb", metavar="PROJECT", help="the evaluations of a W&B project too, as entity/project"
+    )
     sub.add_argument("--out", metavar="FILE", help=".html with its pictures in it, or .md; else the terminal")
     return whole

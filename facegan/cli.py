@@ -339,6 +339,10 @@ def _report(args: argparse.Namespace) -> None:
     from facegan.report.document import document, write_report
     from facegan.runs import all_runs
 
+    if args.wandb:
+        from facegan.report.remote import fetch
+
+        fetch(args.wandb)  # as run folders beside the others
     if args.out:
         print(write_report(all_runs(), Path(args.out)))
     else:

@@ -4,7 +4,8 @@ import csv
 import json
 import netrc
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 from facegan.config import LogConfig
 from facegan.runs import Run, first_rank
 from facegan.tables import headlines
+
+CONFIG_BESIDE = "run.yaml"
+"""The run's config among the files of its evaluation."""
 
 
 class RunCSVLogger(CSVLogger):
@@ -125,8 +129,10 @@ def log_evaluation(config: LogConfig, run: Run, evaluation: Path) -> None:
         pictures = {f"eval/{path.stem}": wandb.Image(str(path)) for path in sorted(evaluation.glob("*.png"))}
         table = _samples(evaluation)
         session.log(pictures | ({"eval/samples": table} if table is not None else {}))
-        kept = [evaluation / name for name in ("evaluation.json", "pairs.csv")]
-        for path in [run.config, *kept, *evaluation.glob("*.png")]:
+        # W&B has a config.yaml of its own in every run
+        shutil.copyfile(run.config, evaluation / CONFIG_BESIDE)
+        kept = [evaluation / name for name in ("evaluation.json", "pairs.csv", CONFIG_BESIDE)]
+        for path in [*kept, *evaluation.glob("*.png")]:
             if path.exists():
                 session.save(str(path), base_path=str(run.folder), policy="now")
 
@@ -140,7 +146,7 @@ def _samples(evaluation: Path) -> Any:
         return None
     pairs = pd.read_csv(evaluation / "pairs.csv")
     kinds, scores = ("source", "target", "result"), list(pairs.columns[3:])
-    rows = []
+    rows: list[Iterable[Any]] = []
     for k in range(len(pairs)):
         files = [evaluation / "samples" / f"{k:02d}-{kind}.png" for kind in kinds]
         if not all(file.exists() for file in files):
