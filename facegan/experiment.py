@@ -18,7 +18,7 @@ from facegan.config import TrainerConfig, UserError, judges_home
 from facegan.experiment_config import ExperimentConfig, load_config, plain
 from facegan.logs import RunCSVLogger, wandb_logger
 from facegan.methods import METHODS
-from facegan.runs import Run, first_rank, new_run
+from facegan.runs import Run, experiments, find_run, first_rank, new_run
 
 
 def build_data(config: ExperimentConfig, part: str = "data") -> FaceDataModule:
@@ -66,8 +66,27 @@ def build_method(config: ExperimentConfig, data: FaceDataModule) -> Any:
     except ValueError as error:  # a network that cannot have this size
         raise UserError(str(error)) from error
     if config.init_from:
-        _initialise(module, Path(config.init_from))
+        _initialise(module, starting_point(config.init_from))
     return module
+
+
+def starting_point(init_from: str) -> Path:
+    """The checkpoint that ``init_from`` names: a file, or the last one of a run or of an experiment's newest run.
+
+    Raises:
+        UserError: there is none.
+    """
+    if Path(init_from).is_file():
+        return Path(init_from)
+    try:
+        return find_run(init_from).checkpoint()
+    except UserError:
+        what = (
+            f"train it first: facegan train {init_from}"
+            if init_from in experiments()
+            else "no such checkpoint"
+        )
+        raise UserError(f"init_from={init_from}: {what}") from None
 
 
 def _initialise(module: torch.nn.Module, path: Path) -> None:
@@ -163,8 +182,8 @@ def _check_early(config: ExperimentConfig) -> None:
         raise UserError(str(error)) from None
     except UserError:
         pass  # a missing file of weights: missing data is said before that
-    if config.init_from and not Path(config.init_from).is_file():
-        raise UserError(f"init_from={config.init_from}: no such checkpoint")
+    if config.init_from:
+        starting_point(config.init_from)
 
 
 def train(config: ExperimentConfig, resume: Run | None = None, into: Run | None = None) -> Run:
@@ -176,6 +195,8 @@ def train(config: ExperimentConfig, resume: Run | None = None, into: Run | None 
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     _check_early(config)
+    if config.init_from:
+        config.init_from = str(starting_point(config.init_from))  # as found now: a newer run may come
     if first_rank():
         train_judge(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)

@@ -33,7 +33,9 @@ class ExperimentConfig:
     generate: list[GenerateConfig] = field(default_factory=list)  # faces to generate where they are missing
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     log: LogConfig = field(default_factory=LogConfig)
-    init_from: str | None = None  # a checkpoint to start the weights from
+    init_from: str | None = (
+        None  # what to start the weights from: a checkpoint, a run, or an experiment's newest run
+    )
     test_data: Any = None  # data set of the protocol, where it is another one than that of training
     evaluate_after: bool = False  # end with the paper's protocol
     targets: int = 1392  # target pictures of that protocol, or as many as there are (EGGAN 4.2)

@@ -107,6 +107,7 @@ def test_every_shipped_experiment_loads(name):
         ("log.wandb=nope", "log.wandb=nope: choose one of"),
         ("data.image_size=100", "data.image_size=100 is not 4 times a power of two"),
         ("init_from=nowhere.ckpt", "init_from=nowhere.ckpt: no such checkpoint"),
+        ("init_from=tergan_bu4dfe", "init_from=tergan_bu4dfe: train it first: facegan train tergan_bu4dfe"),
         ("method.encoder_widths=[4,4", "the value cannot be read"),
         ("method.betas=[0.5]", "method.betas=[0.5]: TupleConfig length 1"),
         ("trainer=3", "trainer=3: "),
