@@ -45,7 +45,8 @@ def measure(train: Codes, test: Codes) -> dict[str, Any]:
         For ``ours`` and ``baseline``: ``accuracy`` and ``balanced`` (mean over the classes) of the shallow classifier
         on the test people, ``confusion`` (K, K) counts by true and given class, ``identity_probe``: accuracy of a
         linear probe for the person on f(e) (learnt on half of each training person's pictures, tested on the
-        other), ``silhouette_expression`` and ``silhouette_identity`` of f(e) of the test people (-1..1). Beside:
+        other), ``identity_across``: the same, learnt on half of the expressions and tested on the others,
+        ``silhouette_expression`` and ``silhouette_identity`` of f(e) of the test people (-1..1). Beside:
         ``identity_code``: accuracy on f(i) of a probe for the expression (test people) and for the person;
         ``chance_identity``, ``classes`` (K,) and ``pictures``.
     """
@@ -63,6 +64,7 @@ def measure(train: Codes, test: Codes) -> dict[str, Any]:
             "balanced": (np.diag(confusion)[shown > 0] / shown[shown > 0]).mean(),
             "confusion": confusion,
             "identity_probe": identity_probe(train[name], train["person"]),
+            "identity_across": identity_across(train[name], train["person"], train["expression"]),
             "silhouette_expression": _silhouette(test[name], test["expression"]),
             "silhouette_identity": _silhouette(test[name], test["person"]),
         }
@@ -91,8 +93,24 @@ def identity_probe(codes: np.ndarray, people: np.ndarray) -> float:
     order = np.argsort(people, kind="stable")
     _, starts, counts = np.unique(people[order], return_index=True, return_counts=True)
     place = np.arange(len(order)) - np.repeat(starts, counts)
-    learn, held = order[place % 2 == 0], order[place % 2 == 1]
-    if not len(held):
+    return _named(codes, people, order[place % 2 == 0], order[place % 2 == 1])
+
+
+def identity_across(codes: np.ndarray, people: np.ndarray, expressions: np.ndarray) -> float:
+    """How often a linear probe names the person in expressions that it has not learnt them in; mean of both ways.
+
+    Frames of one sequence are nearly one picture: a probe that has learnt some of them knows the sequence in the
+    others. This one must know the person.
+    """
+    shown = np.unique(expressions)
+    first = np.isin(expressions, shown[::2])
+    ways = [(np.flatnonzero(first), np.flatnonzero(~first)), (np.flatnonzero(~first), np.flatnonzero(first))]
+    return float(np.mean([_named(codes, people, learn, held) for learn, held in ways]))
+
+
+def _named(codes: np.ndarray, people: np.ndarray, learn: np.ndarray, held: np.ndarray) -> float:
+    """Share of the rows ``held`` whose person a linear probe names that was fitted to the rows ``learn``."""
+    if not len(held) or len(np.unique(people[learn])) < 2:
         return float("nan")
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     with warnings.catch_warnings():

@@ -5,7 +5,7 @@ import pytest
 
 from facegan import report
 from facegan.protocols.common import json_ready
-from facegan.protocols.recognition import embedding, identity_probe, measure
+from facegan.protocols.recognition import embedding, identity_across, identity_probe, measure
 
 
 def codes(people: range, seed: int, expression: float = 3.0, person: float = 3.0, pictures: int = 18):
@@ -37,10 +37,20 @@ def test_a_code_of_expressions_alone_is_read_and_names_nobody(result):
 
 def test_a_code_full_of_the_person_is_read_worse_and_names_them(result):
     assert result["baseline"]["accuracy"] < result["ours"]["accuracy"] - 0.2
-    assert result["baseline"]["identity_probe"] > 0.95
+    assert result["baseline"]["identity_probe"] > 0.95 and result["baseline"]["identity_across"] > 0.9
     assert result["baseline"]["silhouette_identity"] > 0.2 > result["baseline"]["silhouette_expression"]
     assert result["identity_code"]["identity_probe"] > 0.95
     assert result["identity_code"]["expression_probe"] < 0.4
+
+
+def test_a_sequence_that_is_known_again_is_not_a_person_that_is_known():
+    """Codes of a person's sequence are alike and tell nothing of the person's others."""
+    rng = np.random.default_rng(0)
+    people, sequence = np.repeat(np.arange(10), 18), np.repeat(np.arange(60), 3)
+    expressions = np.tile(np.repeat(np.arange(6), 3), 10)
+    found = rng.normal(size=(60, 200))[sequence] + 0.1 * rng.normal(size=(180, 200))
+    assert identity_probe(found, people) > 0.95
+    assert identity_across(found, people, expressions) < 0.3
 
 
 def test_the_confusion_counts_every_picture_once(result):
