@@ -105,12 +105,16 @@ class StopAfter(Callback):
 
 
 class FiniteLosses(Callback):
-    """Stops a run whose losses are no longer finite; looked at when they are logged, so it costs nothing."""
+    """Stops a run whose losses are no longer finite; looked at when they are logged, so it costs nothing.
+
+    Figures of validation may be undefined, as a correlation is over a few faces that do not differ.
+    """
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         """Look at the logged losses."""
         if trainer._logger_connector.should_update_logs:
-            bad = [key for key, value in trainer.logged_metrics.items() if not torch.isfinite(value)]
+            logged = trainer.logged_metrics.items()
+            bad = [key for key, value in logged if key.startswith("train/") and not torch.isfinite(value)]
             if bad:
                 raise UserError(
                     f"{', '.join(bad)} is no longer finite at batch {pl_module.batches_seen}; the last checkpoint "

@@ -67,7 +67,12 @@ def stand_in(tmp_path_factory):
         faces = {"size": 96, "aus": "prototypes", "light_spread": 0.0, "pose_spread": (1.0, 1.0, 1.0)}
         match name:
             case "rafd":
-                return RAFD_LAYOUT.write(root, **brief, gazes=("frontal",), size=(256, 170), texture=96)
+                faces = {
+                    "gazes": ("frontal",),
+                    "expressions": ("neutral", "happiness", "anger"),
+                    "size": (256, 170),
+                }
+                return RAFD_LAYOUT.write(root, **brief, **faces, texture=96)
             case "oulu_casia":
                 return OULU_CASIA_LAYOUT.write(
                     root, people=10, **brief, frames=(5, 6), size=(120, 160), texture=96
@@ -81,7 +86,7 @@ def stand_in(tmp_path_factory):
             case "voxceleb":
                 return VOXCELEB_LAYOUT.write(root, people=6, **brief, frames=4, texture=96)
             case "celeba":
-                return CELEBA_LAYOUT.write(root, people=6, **brief, pictures=4, texture=96)
+                return CELEBA_LAYOUT.write(root, people=20, **brief, pictures=2, texture=96)
             case "test":
                 return FOLDER_LAYOUT.write(root, people=2, pictures=8, first_person=500_000, **brief, **faces)
             case _:
@@ -111,7 +116,7 @@ def options(name: str, stand_in) -> list[str]:
         own += [f"data.root={stand_in(data.name)}"] + ["data.folds=3"] * hasattr(data, "folds")
     else:
         own += [f"data.root={stand_in('folder')}", "data.roots=[]"]
-        own += [f"data.test_roots=[{stand_in('test')}]"] if data.test_fraction else ["data.test_fraction=0.3"]
+        own += [f"data.test_roots=[{stand_in('test')}]"] if data.test_fraction else ["data.test_fraction=0.5"]
     if config.test_data is not None:
         own += [
             f"test_data.root={stand_in(config.test_data.name)}",
@@ -122,9 +127,15 @@ def options(name: str, stand_in) -> list[str]:
     return own
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("prepared")
+
+
 @pytest.fixture
-def judges():
-    """Judges that answer anything, so that nothing is trained beside."""
+def judges(prepared, monkeypatch):
+    """Judges that answer anything, so that nothing is trained beside; prepared faces serve several experiments."""
+    monkeypatch.setenv("FACEGAN_DATA", str(prepared))
     about = {"architecture": "AURegressor", "channels": [4, 4, 4, 4], "trained_on": "nothing"}
     save_judge(judges_home() / AU_WEIGHTS, AURegressor([4, 4, 4, 4]), about)
     expressions = about | {"expressions": list(BASIC)}
