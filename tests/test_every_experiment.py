@@ -18,6 +18,7 @@ from facegan.experiment import train
 from facegan.experiment_config import load_config
 from facegan.judges.weights import AU_WEIGHTS, EXPRESSION_WEIGHTS, save_judge
 from facegan.nets.au_regressor import AURegressor
+from facegan.protocols import common
 from facegan.runs import experiments
 
 BASIC = ("anger", "disgust", "fear", "happiness", "sadness", "surprise")
@@ -72,7 +73,7 @@ def stand_in(tmp_path_factory):
                     "expressions": ("neutral", "happiness", "anger"),
                     "size": (256, 170),
                 }
-                return RAFD_LAYOUT.write(root, **brief, **faces, texture=96)
+                return RAFD_LAYOUT.write(root, people=24, **brief, **faces, texture=96)
             case "oulu_casia":
                 return OULU_CASIA_LAYOUT.write(
                     root, people=10, **brief, frames=(5, 6), size=(120, 160), texture=96
@@ -101,7 +102,7 @@ def options(name: str, stand_in) -> list[str]:
     method, data = config.method.name, config.data
     own = [*EVERYWHERE, *TINY[method], "data.landmarks=openface"]
     if method == "eggan" and config.method.architecture == "released":
-        own += ["data.image_size=64", "method.view_noise=0"]
+        own += ["data.image_size=32", "data.batch_size=2", "method.view_noise=0"]
     if method == "eggan" and config.method.pretrain_epochs:
         own += ["method.pretrain_epochs=1", "method.epochs=1"]
     if method == "tergan":
@@ -114,6 +115,7 @@ def options(name: str, stand_in) -> list[str]:
         own += [f"method.weights={judges_home() / 'new.safetensors'}"]
     if data.name != "folder":
         own += [f"data.root={stand_in(data.name)}"] + ["data.folds=3"] * hasattr(data, "folds")
+        own += ["data.test_people=6"] * (data.name == "rafd")
     else:
         own += [f"data.root={stand_in('folder')}", "data.roots=[]"]
         own += [f"data.test_roots=[{stand_in('test')}]"] if data.test_fraction else ["data.test_fraction=0.5"]
@@ -136,6 +138,7 @@ def prepared(tmp_path_factory) -> Path:
 def judges(prepared, monkeypatch):
     """Judges that answer anything, so that nothing is trained beside; prepared faces serve several experiments."""
     monkeypatch.setenv("FACEGAN_DATA", str(prepared))
+    monkeypatch.setattr(common, "REAL_PICTURES", 24)
     about = {"architecture": "AURegressor", "channels": [4, 4, 4, 4], "trained_on": "nothing"}
     save_judge(judges_home() / AU_WEIGHTS, AURegressor([4, 4, 4, 4]), about)
     expressions = about | {"expressions": list(BASIC)}

@@ -163,7 +163,7 @@ class TERGAN(AdversarialModule):
         else:
             losses = self.adversarial_step(batch)
         self.batches_seen += 1
-        if self.batches_seen == stage1 and self.config.attach:
+        if self.batches_seen == stage1:
             self.attach()
         self.log_losses(losses, rows)
 
@@ -182,12 +182,13 @@ class TERGAN(AdversarialModule):
         }  # fmt: skip
 
     def attach(self) -> None:
-        """The pre-trained encoders become the generator's (3.1.4); so does the classifier on f(e)."""
-        for own, pretrained in (
-            (self.generator.G_es, self.pretrained.G_es), (self.generator.G_et, self.pretrained.G_et),
-            (self.generator.recogniser, self.pretrained.expression),
-        ):  # fmt: skip
-            own.load_state_dict(pretrained.state_dict())
+        """The pre-trained encoders become the generator's (3.1.4); with G_es, so does the classifier on f(e)."""
+        G, pretrained = self.generator, self.pretrained
+        if self.config.attach != "none":
+            G.G_es.load_state_dict(pretrained.G_es.state_dict())
+            G.recogniser.load_state_dict(pretrained.expression.state_dict())
+        if self.config.attach == "both":
+            G.G_et.load_state_dict(pretrained.G_et.state_dict())
         self.generator_ema.module.load_state_dict(self.generator.state_dict())
 
     def decoder_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -17,9 +17,7 @@ class TERGANConfig:
 
     # schedule
     pretrain_epochs: int = 50  # stage 1: both encoders as classifiers (3.1.4; T19)
-    attach: bool = (
-        True  # stage 1 ends with the encoders attached to the whole (3.1.4); false to fine-tune init_from
-    )
+    attach: str = "both"  # encoders that stage 1 ends with attaching (3.1.4): both | expression | none (T14)
     decoder_epochs: int = (
         0  # between them: the decoder alone, against codes that collapse (as in AIP-GAN, 3.2)
     )
@@ -73,6 +71,7 @@ class TERGANConfig:
         check("method.irec_on", self.irec_on, ("all", "cross_identity"))
         check("method.fake_head", self.fake_head, ("expression", "separate"))
         check("method.reversal", self.reversal, ("constant", "ramp"))
+        check("method.attach", self.attach, ("both", "expression", "none"))
         check("method.down", self.down, ("avg", "max", "stride"))
         check("method.encoder_norm", self.encoder_norm, ("instance", "layer"))
         check("method.critic_norm", self.critic_norm, ("batch", "group"))

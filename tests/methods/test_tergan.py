@@ -74,10 +74,19 @@ def test_stage_one_trains_the_classifiers_alone_and_ends_with_attaching_them():
 
 
 def test_without_attaching_stage_one_leaves_the_generator_as_it_was():
-    module = build(small(pretrain_epochs=1, epochs=0, attach=False))
+    module = build(small(pretrain_epochs=1, epochs=0, attach="none"))
     before = weights(module)
     run(module, batch(), epochs=1, batches=2)
     assert moved(before, module) == {"pretrained"}
+
+
+def test_attaching_the_expression_alone_keeps_who_people_are():
+    module = build(small(pretrain_epochs=1, epochs=0, attach="expression"))
+    before = weights(module)
+    run(module, batch(), epochs=1, batches=2)
+    assert moved(before, module, 2) - {"pretrained.G_es", "pretrained.G_et"} == {
+        "generator.G_es", "generator.recogniser", "pretrained.expression", "pretrained.identity",
+    }  # fmt: skip
 
 
 def test_the_decoder_can_learn_alone_before_stage_two():
