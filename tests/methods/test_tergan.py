@@ -84,8 +84,8 @@ def test_attaching_the_expression_alone_keeps_who_people_are():
     module = build(small(pretrain_epochs=1, epochs=0, attach="expression"))
     before = weights(module)
     run(module, batch(), epochs=1, batches=2)
-    assert moved(before, module, 2) - {"pretrained.G_es", "pretrained.G_et"} == {
-        "generator.G_es", "generator.recogniser", "pretrained.expression", "pretrained.identity",
+    assert {name for name in moved(before, module, 2) if name.startswith("generator.")} == {
+        "generator.G_es", "generator.recogniser",
     }  # fmt: skip
 
 
@@ -279,6 +279,7 @@ def test_learns_to_transfer_on_a_few_faces():
         "w_adv": 0.01,
         "w_irec": 0.5,
         "encoder_share": 0.1,
+        "identity_share": 0.1,
         "lr": 2e-3,
         "irec_on": "cross_identity",
     }
