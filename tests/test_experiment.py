@@ -69,6 +69,17 @@ def test_every_shipped_experiment_loads(name):
     assert first.startswith("# "), "the first line says which table or figure it is for"
 
 
+def test_a_training_starts_from_a_file_a_run_or_an_experiments_newest_run(homes):
+    for when in ("2026-01-01_00-00-00", "2026-01-02_00-00-00"):
+        run = Run(runs_module.runs_home() / "tergan_bu4dfe" / when)
+        run.last.parent.mkdir(parents=True)
+        run.config.touch()
+        run.last.touch()
+    assert experiment.starting_point("tergan_bu4dfe") == run.last
+    assert experiment.starting_point(str(run.last)) == run.last
+    assert experiment.starting_point("tergan_bu4dfe/2026-01-01_00-00-00").parts[-3] == "2026-01-01_00-00-00"
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
