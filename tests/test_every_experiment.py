@@ -12,6 +12,7 @@ from datamodules.generated.portraits import CELEBA_LAYOUT
 from datamodules.generated.rafd import RAFD_LAYOUT
 from datamodules.generated.sequences import BU4DFE_LAYOUT, OULU_CASIA_LAYOUT
 from datamodules.generated.voxceleb import VOXCELEB_LAYOUT
+from facegan.callbacks import JudgeEdits
 from facegan.config import judges_home
 from facegan.evaluation import evaluate_run
 from facegan.experiment import train
@@ -139,6 +140,7 @@ def judges(prepared, monkeypatch):
     """Judges that answer anything, so that nothing is trained beside; prepared faces serve several experiments."""
     monkeypatch.setenv("FACEGAN_DATA", str(prepared))
     monkeypatch.setattr(common, "REAL_PICTURES", 24)
+    monkeypatch.setattr(JudgeEdits.__init__, "__defaults__", (None, 8))
     about = {"architecture": "AURegressor", "channels": [4, 4, 4, 4], "trained_on": "nothing"}
     save_judge(judges_home() / AU_WEIGHTS, AURegressor([4, 4, 4, 4]), about)
     expressions = about | {"expressions": list(BASIC)}
