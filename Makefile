@@ -32,7 +32,7 @@ notebooks: $(READY) ## run the notebooks on the runs that are there
 	.venv/bin/python -m pytest --nbmake --nbmake-timeout=1800 notebooks
 
 docs: $(READY) ## the documentation as a site, in build/site
-	.venv/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 
 lint: $(READY) ## style, types, and the arrows between packages
 	.venv/bin/ruff check .
