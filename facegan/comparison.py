@@ -21,9 +21,9 @@ from facegan.methods import METHODS, TITLES
 from facegan.protocols import shared_task
 from facegan.protocols.common import Protocol
 from facegan.report.comparison import comparison_table, pareto_figure
+from facegan.report.document import COMPARISONS
 from facegan.runs import Run, find_run
 
-HOME = "comparisons"
 ABILITIES = ("transfer", "edit", "reenact")
 
 
@@ -57,7 +57,7 @@ def compare(
     command = shlex.join(
         ["facegan", "compare", *names, *(["--on", on] if on else []), *overrides, "--targets", str(targets)]
     )
-    home = runs_home() / HOME / hashlib.sha256(command.encode()).hexdigest()[:8]
+    home = runs_home() / COMPARISONS / hashlib.sha256(command.encode()).hexdigest()[:8]
     configs = [config, *(load_config(str(run.config)) for run in runs)]
     result = shared_task.evaluate(
         entrants, ExpressionJudge(_judge(configs, "expression"), device),

@@ -13,7 +13,7 @@ from facegan.nets.au_regressor import AURegressor
 
 BRIEF = [
     "data.batch_size=4", "data.val_fraction=0", "data.landmarks=openface", "generate=[]", "judge=null",
-    "trainer.max_batches=1", "trainer.progress=false", "log.wandb=disabled", "evaluate_after=false",
+    "trainer.max_batches=1", "trainer.progress=false", "log.wandb=disabled", "evaluate_after=false", "targets=4",
 ]  # fmt: skip
 
 
@@ -60,6 +60,12 @@ def test_two_methods_on_the_same_people(runs, capsys):
     assert all(rows[name]["parameters"] > 1000 and rows[name]["fps"] > 0 for name in list(rows)[2:])
     assert result["command"] == "facegan compare eggan_demo tergan_folder --targets 12"
     assert "3 people" in (home / "comparison.md").read_text()
+    report = home.parent / "report.html"  # the table and its picture stand in the report, too
+    assert main(["evaluate", "eggan_demo"]) == 0 and main(["report", "--out", str(report)]) == 0
+    page = report.read_text()
+    assert "All methods, one task" in page and "facegan compare eggan_demo tergan_folder --targets 12" in page
+    assert page.count("data:image/png") >= 2
+    report.unlink()
     # the same command again has the same folder; an experiment that makes no pictures is refused
     main(["compare", "eggan_demo", "tergan_folder", "--targets", "12"])
     assert len(list((runs_home() / "comparisons").iterdir())) == 1

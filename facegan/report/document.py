@@ -2,6 +2,7 @@
 
 import base64
 import html
+import json
 import math
 import os
 import re
@@ -13,8 +14,10 @@ import numpy as np
 import pandas as pd
 from markdown_it import MarkdownIt
 
+from facegan.config import runs_home
 from facegan.judges.weights import TRUSTED, WEAK
 from facegan.report.collection import Evaluated, collect, other_judges
+from facegan.report.comparison import comparison_table
 from facegan.report.papers import TABLES, PaperTable
 from facegan.results import bootstrap
 from facegan.runs import Run
@@ -27,6 +30,9 @@ FIGURES: Mapping[str, str] = {
     "fig5.png": "f(e) by t-SNE", "curves.png": "losses",
 }  # fmt: skip
 """Figures of an evaluation by file, and what they show."""
+
+COMPARISONS = "comparisons"
+"""Folder of ``facegan compare`` among the runs."""
 
 OPENING = """# Results
 
@@ -54,7 +60,7 @@ def document(runs: Iterable[Run], near: Path) -> str:
             parts += [f"### {table.title}\n", paper_table(table, fitting)]
             mine += [one for one in fitting if one.folder not in [m.folder for m in mine]]
         parts += [_figures(_groups(mine), near)] if mine else []
-    parts += ["## Judges\n", _judges(evaluations), _moved(runs)]
+    parts += [_comparisons(near), "## Judges\n", _judges(evaluations), _moved(runs)]
     return "\n".join(part for part in parts if part)
 
 
@@ -170,9 +176,32 @@ def _figures(groups: Mapping[str, Sequence[Evaluated]], near: Path) -> str:
             places = [folder / name, folder.parent.parent / name]
             path = next((place for place in places if place.is_file()), None)
             if path is not None:
-                link = Path(os.path.relpath(path.absolute(), near.absolute())).as_posix()
-                lines += [f"*{label}: {what}*\n", f"![{label}: {what}]({link})\n"]
+                lines.append(_link(path, f"{label}: {what}", near))
     return "\n".join(["### Figures\n", *lines]) if lines else ""
+
+
+def _comparisons(near: Path) -> str:
+    """What ``facegan compare`` has found, newest first; or how to have such a table."""
+    parts = ["## All methods, one task\n"]
+    found = sorted(
+        runs_home().glob(f"{COMPARISONS}/*/comparison.json"), key=lambda path: -path.stat().st_mtime
+    )
+    if not found:
+        parts.append("Not run yet: `facegan compare RUN RUN …` sets runs of any methods the same task.\n")
+    for path in found:
+        parts.append(comparison_table(json.loads(path.read_text())))
+        for name, what in (
+            ("pareto.png", "the person kept against the expression reached"),
+            ("grid.png", "pairs"),
+        ):
+            if (path.parent / name).is_file():
+                parts.append(_link(path.parent / name, what, near))
+    return "\n".join(parts)
+
+
+def _link(path: Path, what: str, near: Path) -> str:
+    place = Path(os.path.relpath(path.absolute(), near.absolute())).as_posix()
+    return f"*{what}*\n\n![{what}]({place})\n"
 
 
 def _judges(evaluations: Sequence[Evaluated]) -> str:
