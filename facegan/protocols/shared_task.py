@@ -32,6 +32,9 @@ from facegan.protocols import same_person
 from facegan.protocols.common import Protocol, json_ready, real_pairs, write_pairs
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
+Picture = tuple[str, int, str]
+"""A picture's path, its frame and its view."""
+
 LPIPS_FILE = "alexnet-owt-7be5be79.pth"
 """Weights that LPIPS's network has from torchvision, in torch's own cache."""
 
@@ -138,9 +141,9 @@ def evaluate(
     first = entrants[0].data.test
     paths = [_paths(entrant.data.test) for entrant in entrants]
     sources, targets = choose_pairs(first, set.intersection(*map(set, paths)), judge, protocol)
+    keys = list(paths[0])
     places = [
-        [np.array([of[first.records.path(int(row))] for row in rows]) for rows in (sources, targets)]
-        for of in paths
+        [np.array([of[keys[row]] for row in rows.tolist()]) for rows in (sources, targets)] for of in paths
     ]
     real = {j.name: real_pairs(j, judges.finder, first, protocol) for j in judges.identity}
     thresholds = {name: float(values["threshold"]) for name, values in real.items() if "threshold" in values}
@@ -208,18 +211,18 @@ def evaluate(
 
 
 def choose_pairs(
-    test: Any, shared: set[str], judge: ExpressionJudge, protocol: Protocol
+    test: Any, shared: set[Picture], judge: ExpressionJudge, protocol: Protocol
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices (P,) in the first entrant's test split of sources (with AUs and a known expression) and targets.
 
     Args:
-        shared: paths of the pictures that every entrant has.
+        shared: pictures that every entrant has.
 
     Raises:
         UserError: there are not two people left.
     """
     identity, expression = np.asarray(test.identity), np.asarray(test.expression)
-    everywhere = np.array([test.records.path(row) in shared for row in range(len(identity))])
+    everywhere = np.array([picture in shared for picture in _paths(test)])
     named = np.isin(expression, [EXPRESSIONS.index(name) for name in judge.expressions])
     sources = np.flatnonzero(everywhere & named & np.isfinite(test.au).all(1))
     targets = np.flatnonzero(everywhere & np.isfinite(test.au).all(1))
@@ -237,9 +240,11 @@ def choose_pairs(
     return sources, chosen
 
 
-def _paths(test: Any) -> dict[str, int]:
-    """The row of each picture's path."""
-    return {test.records.path(row): row for row in range(len(test.identity))}
+def _paths(test: Any) -> dict[Picture, int]:
+    """The row of each picture; frames of one film, and both halves of a dual view, share a path."""
+    records = test.records
+    frames, views, names = records.numbers("frame").tolist(), records.codes("view"), records.names("view")
+    return {(records.path(row), frames[row], names[views[row]]): row for row in range(len(test.identity))}
 
 
 def _same_person(entrant: Entrant, protocol: Protocol) -> dict[str, Any]:
