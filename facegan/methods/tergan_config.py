@@ -61,7 +61,7 @@ class TERGANConfig:
     encoder_widths: tuple[int, ...] = (64, 128, 256, 512, 1024)  # the decoder's are these backwards (4.1)
     encoder_norm: str = "instance"  # instance | layer: keeps skin tone (T3)
     down: str = "avg"  # avg | max | stride (T2)
-    tanh_codes: bool = True  # (T4)
+    tanh_codes: bool = False  # no activation is named; True bounds codes as in ExprGAN (T4)
     critic_widths: tuple[int, ...] = (16, 32, 64, 128)  # (4.1)
     critic_shared: int = 1024  # (4.1)
     critic_norm: str = "batch"  # batch | group (T13)
