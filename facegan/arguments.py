@@ -121,6 +121,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--checkpoint", default="last", help="last, best or a file")
     sub.add_argument("--targets", type=int, help="target pictures, if not the experiment's number")
 
+    sub = verb("pack", "Make a run small enough to hand on: averaged weights in half precision, and a card.")
+    sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
+    sub.add_argument("--out", type=Path, required=True, help="folder to write; commands take it as a run")
+    sub.add_argument("--checkpoint", default="last", help="last, best or a file")
+
     sub = verb("edit", "Edit a face to action units.")
     sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
     sub.add_argument(

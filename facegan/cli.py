@@ -252,6 +252,13 @@ def _evaluate(args: argparse.Namespace) -> None:
         print(f"{key:14} {path}")
 
 
+def _pack(args: argparse.Namespace) -> None:
+    from facegan.releases import pack
+    from facegan.runs import find_run
+
+    print(pack(find_run(args.run), args.out, args.checkpoint))
+
+
 def _edit(args: argparse.Namespace) -> None:
     from facegan.editing import edit_file, edit_to_expressions
 
@@ -359,6 +366,7 @@ _VERBS: Mapping[str, Callable[[argparse.Namespace], None]] = {
     "prepare": _prepare,
     "train": _train,
     "evaluate": _evaluate,
+    "pack": _pack,
     "edit": _edit,
     "crossval": _crossval,
     "ablate": _ablate,

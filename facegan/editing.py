@@ -25,7 +25,8 @@ from facegan.faces import EXPRESSIONS, N_AUS, N_LANDMARKS, parse_aus, prototype
 from facegan.judges import SAME_PERSON, DlibJudge
 from facegan.methods import METHODS
 from facegan.pixels import to_uint8
-from facegan.runs import Run, find_run
+from facegan.releases import read_weights
+from facegan.runs import WEIGHTS, Run, find_run
 
 
 @dataclass(frozen=True)
@@ -172,10 +173,13 @@ def load_module(run: Run, checkpoint: str = "last", can: str = "edit") -> Any:
     if not hasattr(method, can):
         able = [other for other, (_, kind) in METHODS.items() if hasattr(kind, can)]
         raise UserError(f"{run.folder} is a run of {name}, which cannot {can}; {' and '.join(able)} can")
-    saved = torch.load(run.checkpoint(checkpoint), map_location="cpu", weights_only=True)
-    module = method.for_use(saved["hyper_parameters"])
-    # what only the losses of training need is not there
-    module.load_state_dict({key: saved["state_dict"][key] for key in module.state_dict()})
+    path = run.checkpoint(checkpoint)
+    parameters, state = read_weights(path)
+    module = method.for_use(parameters)
+    needed = module.state_dict()  # without what only the losses of training need
+    if path.name == WEIGHTS:  # what is not used is not there
+        needed = {key: value for key, value in needed.items() if key.startswith(method.in_use)}
+    module.load_state_dict({key: state[key] for key in needed}, strict=path.name != WEIGHTS)
     return module
 
 

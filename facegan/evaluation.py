@@ -23,7 +23,7 @@ from facegan.logs import log_evaluation
 from facegan.methods import METHODS, TITLES
 from facegan.protocols import aipgan, eggan, frames, reenactment, transfer
 from facegan.protocols.common import Protocol
-from facegan.runs import Run
+from facegan.runs import WEIGHTS, Run
 
 
 def evaluate_run(
@@ -44,8 +44,13 @@ def evaluate_run(
         What was written, by name.
 
     Raises:
-        UserError: no such checkpoint, no data, no test people, or a judge's weights are missing.
+        UserError: no such checkpoint, no data, no test people, a judge's weights are missing, or the run is packed.
     """
+    if run.last.name == WEIGHTS:
+        raise UserError(
+            f"{run.folder} is packed for use, without what evaluation needs; its figures are in its README.md. "
+            f"By one protocol with others: facegan compare {run.folder} --on EXPERIMENT"
+        )
     config = load_config(
         str(run.config), [*overrides, *([f"targets={targets}"] if targets is not None else [])]
     )

@@ -19,6 +19,10 @@ from omegaconf import OmegaConf
 from facegan.config import UserError, runs_home
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""Packed runs that come with the package, by name."""
+WEIGHTS = "weights.safetensors"
+"""What a packed run has instead of checkpoints (``facegan.releases``)."""
 
 
 def experiments() -> dict[str, Path]:
@@ -39,8 +43,9 @@ class Run:
 
     @property
     def last(self) -> Path:
-        """The newest checkpoint."""
-        return self.folder / "checkpoints" / "last.ckpt"
+        """The newest checkpoint, or the weights of a packed run."""
+        packed = self.folder / WEIGHTS
+        return packed if packed.is_file() else self.folder / "checkpoints" / "last.ckpt"
 
     @property
     def best(self) -> Path:
@@ -123,12 +128,12 @@ def family(name: str, overrides: Sequence[str]) -> Path:
 
 
 def find_run(name: str) -> Run:
-    """A run by its folder, or the newest run of an experiment.
+    """A run by its folder, the newest run of an experiment, or a packed one that came with the package.
 
     Raises:
         UserError: neither exists; names what does.
     """
-    for folder in (Path(name), runs_home() / name):  # a path, or EXPERIMENT/TIME
+    for folder in (Path(name), runs_home() / name, PRETRAINED / name):  # a path, or EXPERIMENT/TIME
         if (folder / "config.yaml").is_file():
             return Run(folder)
     runs = [run for run in all_runs() if run.folder.parent.name == name]

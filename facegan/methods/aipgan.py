@@ -84,6 +84,8 @@ class AIPGAN(AdversarialModule):
         self.to(memory_format=torch.channels_last)
 
     classes: Tensor
+    in_use = ("generator_ema.module.G_", "classes")
+    """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("-val/truth_l1", "-val/l1")
     """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""
 

@@ -97,6 +97,8 @@ class TERGAN(AdversarialModule):
         self.to(memory_format=torch.channels_last)
 
     classes: Tensor
+    in_use = ("generator_ema.", "classes")
+    """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("val/expression_accuracy", "-val/l1")
     """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""
 

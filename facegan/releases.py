@@ -1,0 +1,104 @@
+"""Trained networks as a small folder to hand on: config, weights in half precision, and a card that says what they are.
+
+``facegan pack RUN --out FOLDER`` makes one; every command that takes a run takes such a folder, or the name of
+one that came with the package (``facegan/pretrained``).
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from facegan.config import UserError, data_home
+from facegan.methods import METHODS
+from facegan.runs import WEIGHTS, Run
+
+LOSSES_ONLY = ("w_if", "w_ef", "w_identity", "w_perceptual")
+"""Weights of losses that look through networks of their own; without them those networks are not built."""
+
+
+def pack(run: Run, out: Path, checkpoint: str = "last") -> Path:
+    """Write the networks that users of a run need, its config and a card to the folder ``out``; gives the weights.
+
+    Raises:
+        UserError: no such checkpoint, or trained without averaging, or ``out`` holds something else.
+    """
+    if out.exists() and any(out.iterdir()) and not (out / WEIGHTS).exists():
+        raise UserError(f"{out} holds other files; name a new folder")
+    saved = torch.load(run.checkpoint(checkpoint), map_location="cpu", weights_only=True)
+    parameters = saved["hyper_parameters"]
+    method: Any = METHODS[parameters["config"]["name"]][1]
+    if not hasattr(method, "in_use"):
+        raise UserError(f"{run.folder} is a run of {parameters['config']['name']}, which edits no faces")
+    if parameters["config"]["ema_half_life"] == 0:
+        raise UserError(
+            f"{run.folder} was trained without averaging (method.ema_half_life=0), and has nothing to pack"
+        )
+    without = {key: 0.0 for key in LOSSES_ONLY if key in parameters["config"]}
+    parameters = {**parameters, "config": {**parameters["config"], **without}}
+    state = {
+        key: (value.half() if value.is_floating_point() else value).contiguous()
+        for key, value in saved["state_dict"].items()
+        if key.startswith(method.in_use)
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(state, out / WEIGHTS, {"hyper_parameters": json.dumps(parameters)})
+    OmegaConf.save(
+        OmegaConf.create(_portable(OmegaConf.to_container(OmegaConf.load(run.config)))), out / "config.yaml"
+    )
+    (out / "README.md").write_text(_card(run, out, checkpoint))
+    return out / WEIGHTS
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Hyper-parameters and weights of a checkpoint, or of a packed one (``.safetensors``)."""
+    if path.suffix != ".safetensors":
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        return saved["hyper_parameters"], saved["state_dict"]
+    with safe_open(path, "pt") as file:
+        names = file.keys()
+        return json.loads(file.metadata()["hyper_parameters"]), {
+            name: file.get_tensor(name) for name in names
+        }
+
+
+def _portable(value: Any) -> Any:
+    """A config without this machine's folder of data."""
+    if isinstance(value, dict):
+        return {key: _portable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_portable(item) for item in value]
+    if isinstance(value, str) and Path(value).is_relative_to(data_home()):
+        return "${oc.env:FACEGAN_DATA,data}/" + str(Path(value).relative_to(data_home()))
+    return value
+
+
+def _card(run: Run, out: Path, checkpoint: str) -> str:
+    config = OmegaConf.load(run.config)
+    version = json.loads((run.folder / "version.json").read_text())
+    size = sum(file.stat().st_size for file in out.glob("*.safetensors")) / 1e6
+    lines = [
+        f"# {out.name}",
+        "",
+        f"{METHODS[config.method.name][1].__name__} at {config.data.get('crop') or config.data.image_size} pixels, "
+        f"averaged weights in half precision ({size:.1f} MB), seed {config.seed}. Trained here, on nobody else's "
+        f"pictures or weights, by `facegan train {config.name}` (commit {(version.get('commit') or 'unknown')[:10]}); "
+        f"packed from its {checkpoint} checkpoint.",
+    ]  # fmt: skip
+    tables = sorted(run.evaluation.glob("table*.md"))
+    if not tables:
+        lines += ["", "It has not been evaluated."]
+    for table in tables:
+        lines += ["", table.read_text().strip().replace("# ", "## ", 1)]
+    if OmegaConf.select(config, "generate"):
+        lines += [
+            "",
+            "**Limits.** It knows generated faces only. Of a photograph it makes a face with the wanted expression or "
+            "pose, mostly of someone else; no claim about real faces is made from it.",
+        ]
+    return "\n".join(lines) + "\n"

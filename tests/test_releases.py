@@ -1,0 +1,112 @@
+"""Runs packed to be handed on do what the runs did, in a fraction of the size."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+
+from facegan import editing, experiment
+from facegan.cli import main
+from facegan.config import UserError
+from facegan.evaluation import evaluate_run
+from facegan.releases import pack
+from facegan.runs import Run, find_run
+from tests.test_every_experiment import EVERYWHERE, TINY
+
+USES = {
+    "eggan_demo": lambda m, x: [m.edit(x, torch.ones(2, 17)), m.estimate_aus(x)],
+    "tergan_demo": lambda m, x: [m.transfer(x, x.flip(0)), m.recognise(x)],
+    "aipgan_demo": lambda m, x: [m.transfer(x, x.flip(0)), m.recognise(x), *m.attention(x)],
+    "icface_demo": lambda m, x: [m.reenact(x, torch.zeros(2, 3), torch.ones(2, 17)), *m.estimate(x)],
+}
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory) -> Path:
+    from datamodules.generated.sequences import OULU_CASIA_LAYOUT
+    from datamodules.generated.voxceleb import VOXCELEB_LAYOUT
+
+    home = tmp_path_factory.mktemp("packed")
+    for name, layout in (("oulu_casia", OULU_CASIA_LAYOUT), ("voxceleb", VOXCELEB_LAYOUT)):
+        layout.write(home / "demo" / name, people=3, workers=1)
+    return home
+
+
+@pytest.fixture(scope="module", params=list(USES))
+def run(request, faces) -> Run:
+    """A run of two batches of each method, on data in ``FACEGAN_DATA``."""
+    name = request.param
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in ("DATA", "RUNS", "JUDGES"):
+            patch.setenv(f"FACEGAN_{kind}", str(faces if kind == "DATA" else faces / kind.lower()))
+        method = name.split("_")[0]
+        options = [*EVERYWHERE, *TINY[method], "evaluate_after=false"]
+        if method in ("tergan", "aipgan"):
+            options += ["data.folds=3", "data.fold=0"]
+        if method == "eggan":
+            options += ["data.name=folder", f"data.roots=[{faces}/demo/oulu_casia]", "data.test_roots=[]"]
+        return experiment.train(experiment.load_config(name, options))
+
+
+def test_a_packed_run_does_what_the_run_does(run, tmp_path):
+    weights = pack(run, tmp_path / "small")
+    assert weights.stat().st_size < run.last.stat().st_size / 4
+    use = USES[run.folder.parent.name]
+    x = torch.rand(2, 3, *[editing.load_module(run, can=_ability(run)).hparams["size"]] * 2) * 2 - 1
+    whole, small = (
+        use(editing.load_module(r, can=_ability(run)).eval(), x)
+        for r in (run, find_run(str(tmp_path / "small")))
+    )
+    with torch.no_grad():
+        for a, b in zip(whole, small, strict=True):
+            torch.testing.assert_close(a, b, atol=0.03, rtol=0.03)
+    dtypes = {value.dtype for value in load_file(weights).values()}
+    assert dtypes <= {torch.float16, torch.int64}
+
+
+def test_its_config_and_card_name_no_folder_of_this_machine(run, faces, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEGAN_DATA", str(faces))
+    pack(run, tmp_path / "small")
+    text = (tmp_path / "small" / "config.yaml").read_text()
+    assert str(faces) not in text
+    data = OmegaConf.load(tmp_path / "small" / "config.yaml").data
+    assert str(faces) in str(OmegaConf.to_container(data, resolve=True)), "and finds the data again"
+    card = (tmp_path / "small" / "README.md").read_text()
+    assert f"facegan train {run.folder.parent.name}" in card and "not been evaluated" in card
+
+
+def test_the_card_carries_the_run_s_tables(run, tmp_path):
+    copied = Run(tmp_path / "run")
+    shutil.copytree(run.folder, copied.folder)
+    copied.evaluation.mkdir()
+    (copied.evaluation / "table.md").write_text("# Transfer\n\n| a |\n")
+    pack(copied, tmp_path / "small")
+    assert "## Transfer\n\n| a |" in (tmp_path / "small" / "README.md").read_text()
+
+
+def test_what_cannot_be_packed_is_said(run, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds other files"):
+        pack(run, tmp_path / "full")
+    copied = Run(tmp_path / "plain")
+    shutil.copytree(run.folder, copied.folder)
+    saved = torch.load(copied.last, weights_only=True)
+    saved["hyper_parameters"]["config"]["ema_half_life"] = 0
+    torch.save(saved, copied.last)
+    with pytest.raises(UserError, match="without averaging"):
+        pack(copied, tmp_path / "small")
+
+
+def test_from_the_command_line_and_not_for_evaluation(run, tmp_path, capsys):
+    assert main(["pack", str(run.folder), "--out", str(tmp_path / "small")]) == 0
+    assert "weights.safetensors" in capsys.readouterr().out
+    with pytest.raises(UserError, match="packed for use"):
+        evaluate_run(find_run(str(tmp_path / "small")))
+
+
+def _ability(run: Run) -> str:
+    return {"eggan": "edit", "icface": "reenact"}.get(run.folder.parent.name.split("_")[0], "transfer")
