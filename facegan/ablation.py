@@ -14,7 +14,7 @@ import numpy as np
 
 from facegan.config import UserError, check
 from facegan.evaluation import evaluate_run
-from facegan.experiment import train
+from facegan.experiment import check_same, train
 from facegan.experiment_config import ExperimentConfig, load_config
 from facegan.runs import Run, experiments, family
 from facegan.tables import headlines, markdown_table, number
@@ -71,9 +71,10 @@ def ablate(
     for name in known if variant is None else [variant]:
         for k in range(seeds) if seed is None else [seed]:
             run = Run(home / f"{name}-seed{k}")
+            config = load_config(name, [*overrides, f"seed={k}"])
+            check_same(run, config)
             if not _result(run).exists():
                 print(f"{name}, seed {k}: {run.folder}", flush=True)
-                config = load_config(name, [*overrides, f"seed={k}"])
                 train(config, resume=run if run.last.exists() else None, into=run)
                 evaluate_run(run)
             write_table(home, known, seeds, overrides)

@@ -70,8 +70,9 @@ class AdversarialModule(pl.LightningModule):
         self.log_dict(means, batch_size=rows)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the count of batches."""
+        """Keep the count of batches, and whom the layers for people know."""
         checkpoint["batches_seen"] = self.batches_seen
+        checkpoint["people"] = list(self.trainer.datamodule.identities)  # type: ignore[attr-defined]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the count of batches, before the data module asks for it."""

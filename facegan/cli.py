@@ -13,7 +13,16 @@ from typing import Any
 from facegan.arguments import parse
 from facegan.config import UserError, disk_trouble
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.ENOENT, errno.ENOTDIR)
+_DISK = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
 """What makes writing fail through no fault of the program."""
 
 

@@ -4,6 +4,7 @@ The folds lie in ``<runs>/<experiment>-<K>folds[-<key>]/fold-<k>``; ``--fold k``
 """
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from datamodules.store import Store
 from facegan import figures, report
 from facegan.config import UserError, check
 from facegan.editing import load_module
-from facegan.experiment import build_data, train
+from facegan.experiment import build_data, check_same, train
 from facegan.experiment_config import ExperimentConfig, load_config
 from facegan.faces import EXPRESSIONS
 from facegan.protocols.common import json_ready
@@ -40,7 +41,7 @@ def crossval(
         What was written, by name.
 
     Raises:
-        UserError: a method without codes, too many folds, or no such fold.
+        UserError: a method without codes, too many folds, no such fold, or folds that were trained otherwise.
     """
     config = load_config(experiment, overrides)
     if config.method.name != "tergan":
@@ -51,6 +52,8 @@ def crossval(
     if only is not None:
         check("--fold", only, at_least=0, at_most=folds - 1)
     home = family(f"{config.name}-{folds}folds", overrides)
+    for fold in range(folds):
+        check_same(Run(home / f"fold-{fold}"), config)
     for fold in range(folds) if only is None else [only]:
         run = Run(home / f"fold-{fold}")
         if not (run.evaluation / RESULT).exists():
@@ -60,8 +63,9 @@ def crossval(
     if missing:
         print(f"folds still to do: {', '.join(map(str, missing))}")
         return {f"fold {only}": results[only]} if only is not None else {}
+    command = shlex.join(["facegan", "crossval", experiment, "--folds", str(folds), *overrides])
     return _summary(
-        config, home, {fold: json.loads(path.read_text()) for fold, path in results.items()}, overrides
+        config, home, {fold: json.loads(path.read_text()) for fold, path in results.items()}, command
     )
 
 
@@ -90,15 +94,18 @@ def _do(config: ExperimentConfig, run: Run, folds: int, fold: int) -> None:
 
 
 def _summary(
-    config: ExperimentConfig, home: Path, results: dict[int, dict[str, Any]], overrides: Sequence[str]
+    config: ExperimentConfig, home: Path, results: dict[int, dict[str, Any]], command: str
 ) -> dict[str, Path]:
     """Table 1 over all folds, the confusion matrix, and Fig. 5 of the first fold's test people."""
-    command = " ".join(["facegan", "crossval", config.name, "--folds", str(len(results)), *overrides])
     table, figure, whole = home / "table1.md", home / "fig5.png", home / "crossval.json"
     whole.write_text(json.dumps({"command": command, "folds": results}, indent=1) + "\n")
     table.write_text(report.tergan_table1(results, f"TER-GAN ({config.name})", command))
     codes = np.load(home / "fold-0" / "evaluation" / CODES)
     labels = [EXPRESSIONS[k] for k in codes["expression"]]
-    panels = {"CNN baseline": embedding(codes[BASELINE]), "TER-GAN": embedding(codes[OURS])}
+    panels = {
+        f"{title}\nsilhouette {results[0][name]['silhouette_expression']:.2f} by expression, "
+        f"{results[0][name]['silhouette_identity']:.2f} by person": embedding(codes[name])
+        for title, name in (("CNN baseline", BASELINE), ("TER-GAN", OURS))
+    }
     figures.scatter(figure, panels, labels, figures.provenance(results[0]["generated"]))
     return {"table": table, "t-SNE": figure, "all figures": whole}

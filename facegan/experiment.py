@@ -3,6 +3,7 @@
 import logging
 import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,7 +16,7 @@ from datamodules.generated.request import ensure_generated, wait_until_generated
 from datamodules.splits import write_people
 from facegan import callbacks
 from facegan.config import TrainerConfig, UserError, judges_home
-from facegan.experiment_config import ExperimentConfig, load_config, plain
+from facegan.experiment_config import ExperimentConfig, differences, load_config, plain
 from facegan.logs import RunCSVLogger, wandb_logger
 from facegan.methods import METHODS
 from facegan.runs import Run, experiments, find_run, first_rank, new_run
@@ -66,7 +67,7 @@ def build_method(config: ExperimentConfig, data: FaceDataModule) -> Any:
     except ValueError as error:  # a network that cannot have this size
         raise UserError(str(error)) from error
     if config.init_from:
-        _initialise(module, starting_point(config.init_from))
+        _initialise(module, starting_point(config.init_from), data.identities)
     return module
 
 
@@ -89,11 +90,50 @@ def starting_point(init_from: str) -> Path:
         raise UserError(f"init_from={init_from}: {what}") from None
 
 
-def _initialise(module: torch.nn.Module, path: Path) -> None:
-    """Take over all weights of a checkpoint that fit; name what stays as it was."""
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+def check_same(run: Run, config: ExperimentConfig) -> None:
+    """Refuse to go on with a run, or to take it as done, that was trained otherwise than ``config`` says.
+
+    Raises:
+        UserError: it was; names what differs.
+    """
+    if not run.config.is_file():
+        return
+    if config.init_from:
+        config.init_from = str(starting_point(config.init_from))
+    differ = differences(run.config, config)
+    if differ:
+        more = f"; and {len(differ) - 4} more" if len(differ) > 4 else ""
+        raise UserError(
+            f"{run.folder} was trained otherwise: {'; '.join(differ[:4])}{more}. Move that folder away to train anew, "
+            "or type the old values as key=value"
+        )
+
+
+def _initialise(module: torch.nn.Module, path: Path, people: list[str]) -> None:
+    """Take over all weights of a checkpoint that fit; name what stays as it was.
+
+    Layers for the people of the training (``module.of_people``) are new where those are others (TER-GAN, T14).
+    """
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        state = saved["state_dict"]
+    except (KeyError, RuntimeError, UnpicklingError) as error:
+        raise UserError(
+            f"init_from={path}: no checkpoint of facegan train ({type(error).__name__})"
+        ) from None
     own = module.state_dict()
-    fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    others = saved.get("people") != people
+    fitting = {
+        key: value
+        for key, value in state.items()
+        if key in own
+        and own[key].shape == value.shape
+        and not (others and key.startswith(getattr(module, "of_people", ())))
+    }
+    if not fitting:
+        raise UserError(
+            f"init_from={path}: none of its weights fits; it is of another method, or its networks have other widths"
+        )
     module.load_state_dict(fitting, strict=False)
     fresh = [key for key in own if key not in fitting]
     _say(f"init_from {path}: {len(fitting)} of {len(own)} tensors" + (f"; new: {fresh}" if fresh else ""))

@@ -205,6 +205,28 @@ def plain(config: ExperimentConfig) -> dict[str, Any]:
     return _listed(container)
 
 
+MAY_CHANGE = ("root", "roots", "test_roots", "au_root", "store", "splits", "num_workers", "prepare_workers")
+"""Keys of ``data`` that say where and how, not what."""
+
+
+def differences(saved: Path, config: ExperimentConfig) -> list[str]:
+    """In what a run's ``config.yaml`` is of another training than ``config``: seed, starting point, method, data."""
+    then, now = OmegaConf.to_container(OmegaConf.load(saved)), plain(config)
+    assert isinstance(then, dict)
+    keys = ["seed", "init_from"]
+    for part in ("method", "data"):
+        # a key that one of the two versions of the code does not know says nothing
+        keys += [f"{part}.{key}" for key in now[part] if key in then[part] and key not in MAY_CHANGE]
+    pairs = [(key, _at(then, key), _at(now, key)) for key in keys]
+    return [f"{key}={was} then, {is_now} now" for key, was, is_now in pairs if was != is_now]
+
+
+def _at(value: Any, key: str) -> Any:
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
 def _listed(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(k): _listed(v) for k, v in value.items()}

@@ -148,8 +148,8 @@ class Verification(Metric):
     Args:
         balanced: choose by the mean of the accuracies on same and on different pairs instead of by accuracy.
 
-    ``compute`` gives ``threshold``, ``accuracy``, ``balanced_accuracy`` (shares 0..1), ``mean_same`` and
-    ``mean_different`` similarity over the judged pairs, and the counts ``pairs`` and ``rejected``.
+    ``compute`` gives ``threshold``, ``accuracy``, ``balanced_accuracy``, ``accepted_same`` (shares 0..1),
+    ``mean_same`` and ``mean_different`` similarity over the judged pairs, and the counts ``pairs`` and ``rejected``.
     """
 
     full_state_update = False
@@ -198,6 +198,7 @@ class Verification(Metric):
             "threshold": (edges[best] + edges[best + 1]) / 2,
             "accuracy": accuracy[best],
             "balanced_accuracy": balanced[best],
+            "accepted_same": accepted_same[best] / n_same,
             "mean_same": similarity[judged & same].mean(),
             "mean_different": similarity[judged & ~same].mean(),
             "pairs": torch.tensor(len(similarity)),

@@ -6,6 +6,7 @@ one that came with the package (``facegan/pretrained``).
 
 import json
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -56,10 +57,17 @@ def pack(run: Run, out: Path, checkpoint: str = "last") -> Path:
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Hyper-parameters and weights of a checkpoint, or of a packed one (``.safetensors``)."""
+    """Hyper-parameters and weights of a checkpoint, or of a packed one (``.safetensors``).
+
+    Raises:
+        UserError: the file is something else.
+    """
     if path.suffix != ".safetensors":
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        return saved["hyper_parameters"], saved["state_dict"]
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            return saved["hyper_parameters"], saved["state_dict"]
+        except (KeyError, RuntimeError, UnpicklingError) as error:
+            raise UserError(f"{path} is no checkpoint of facegan train ({type(error).__name__})") from None
     with safe_open(path, "pt") as file:
         names = file.keys()
         return json.loads(file.metadata()["hyper_parameters"]), {

@@ -4,7 +4,9 @@ recognise.
 
 import csv
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -109,22 +111,23 @@ def recognise_files(run: str, places: Sequence[str], out: str | None = None, che
     names = editor.expressions
     results: list[tuple[str, np.ndarray]] = []
     left_out: list[str] = []
-    for picture in _pictures(places):
-        try:
-            face = editor.cut(picture)
-        except UserError as error:
-            left_out.append(str(error))
-            continue
-        results.append((str(picture), editor.recognise(face.image[None])[0].numpy()))
+    with _table(out) as table:
+        if table:
+            table.writerow(("image", "expression", *names))
+        for picture in _pictures(places):
+            try:
+                face = editor.cut(picture)
+            except UserError as error:
+                left_out.append(str(error))
+                continue
+            p = editor.recognise(face.image[None])[0].numpy()
+            results.append((str(picture), p))
+            if table:
+                table.writerow((picture, names[p.argmax()], *(f"{v:.4f}" for v in p)))
     if not results:
         raise UserError(
             f"nothing to recognise: {'; '.join(left_out) or 'no pictures in ' + ', '.join(places)}"
         )
-    if out:
-        with open(out, "w", newline="") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(("image", "expression", *names))
-            table.writerows((name, names[p.argmax()], *(f"{v:.4f}" for v in p)) for name, p in results)
     width = max(len(name) for name, _ in results)
     lines = [f"{'':{width}}  {'expression':10}  " + "  ".join(f"{name:>9}" for name in names)]
     lines += [
@@ -132,6 +135,18 @@ def recognise_files(run: str, places: Sequence[str], out: str | None = None, che
     ]
     lines += [f"left out: {reason}" for reason in left_out]
     return "\n".join(lines + ([f"{out}: {len(results):,} pictures"] if out else []))
+
+
+@contextmanager
+def _table(out: str | None) -> Iterator[Any]:
+    """A CSV that is open before the work begins, and has each row as soon as it is known; None without a file."""
+    if out is None:
+        yield None
+        return
+    if Path(out).is_dir() or not Path(out).parent.is_dir():
+        raise UserError(f"--out {out}: name a .csv file in a folder that exists")
+    with open(out, "w", newline="", buffering=1) as file:
+        yield csv.writer(file, lineterminator="\n")
 
 
 def _pictures(places: Sequence[str]) -> Iterator[Path]:

@@ -20,7 +20,7 @@ def test_ablations_are_those_of_the_same_pictures():
     }  # fmt: skip
     assert variants("eggan_rafd")[0] == "eggan_rafd"
     assert variants("eggan_generated") == ["eggan_generated"], "at another size it is no ablation"
-    assert len(variants("eggan_demo")) == 4 and len(variants("tergan_oulu")) == 4
+    assert len(variants("eggan_demo")) == 4 and len(variants("tergan_oulu")) == 5
     with pytest.raises(UserError, match="did you mean eggan_rafd"):
         variants("eggan_raf")
 

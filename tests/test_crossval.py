@@ -64,6 +64,11 @@ def test_every_fold_once_and_then_a_table(people, homes, monkeypatch, capsys):
     assert trained == ["fold-1", "fold-0", "fold-0"]
     assert json.loads(written["all figures"].read_text()) == whole, "its checkpoint was at its end"
 
+    # folds of another training are neither taken as done nor gone on with
+    file.write_text("method: {name: tergan, w_adv: 0.25}\ndata: {name: folder, pairing: cross_identity}\n")
+    with pytest.raises(UserError, match=r"fold-0 was trained otherwise: method.w_adv=0.5 then, 0.25 now"):
+        crossval(str(file), 2, options(people))
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),

@@ -102,6 +102,9 @@ def test_verification_threshold_is_the_best_of_all():
         reached = ((similarity >= float(result["threshold"])) == same).mean()
         assert result["accuracy"] == pytest.approx(reached)
         assert result["mean_same"] == pytest.approx(similarity[same].mean())
+        assert result["accepted_same"] == pytest.approx(
+            (similarity[same] >= float(result["threshold"])).mean()
+        )
 
 
 def test_the_threshold_lies_in_the_middle_of_the_gap_and_equal_values_are_not_parted():

@@ -126,11 +126,68 @@ def test_recognise_gives_probabilities_of_files_and_folders(run, people, tmp_pat
     assert "12 pictures" in capsys.readouterr().out
 
 
+def test_recognised_pictures_are_written_as_they_come(run, people, tmp_path, monkeypatch):
+    out, cut, seen = tmp_path / "table.csv", editing.FaceEditor.cut, []
+
+    def tiring(self, path):
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        seen.append(path)
+        return cut(self, path)
+
+    monkeypatch.setattr(editing.FaceEditor, "cut", tiring)
+    assert main(["recognise", str(run.folder), str(people / "p000000"), "--out", str(out)]) == 130
+    assert len(list(csv.DictReader(out.open()))) == 3
+
+
+def test_weights_are_taken_over_but_for_layers_of_other_people(run, people, capsys):
+    """T14: as many people, but others, and the layers for them start anew; of the same people nothing does."""
+    checkpoint = torch.load(run.last, weights_only=True)
+    config = experiment.load_config(str(run.config), [f"init_from={run.last}"])
+    data = experiment.build_data(config)
+    data.setup()
+    assert checkpoint["people"] == data.identities
+
+    def taken():
+        module = experiment.build_method(config, data)
+        return {
+            key
+            for key, value in module.state_dict().items()
+            if torch.equal(value, checkpoint["state_dict"][key])
+        }
+
+    heads = {
+        f"{layer}.{kind}" for layer in ("pretrained.identity", "D.identity.4") for kind in ("weight", "bias")
+    }
+    everything = set(checkpoint["state_dict"])
+    assert taken() == everything
+    data.identities = [f"another {k}" for k, _ in enumerate(data.identities)]
+    assert taken() == everything - heads
+    assert "new: ['pretrained.identity.weight'" in capsys.readouterr().out
+
+
+def test_a_start_from_something_else_is_refused(run, tmp_path):
+    config = experiment.load_config(str(run.config), [])
+    data = experiment.build_data(config)
+    data.setup()
+    for content, words in (
+        ({"state_dict": {"other": torch.ones(1)}}, "none of its weights fits"),
+        ({}, "no checkpoint"),
+    ):
+        torch.save(content, tmp_path / "other.ckpt")
+        config.init_from = str(tmp_path / "other.ckpt")
+        with pytest.raises(UserError, match=words):
+            experiment.build_method(config, data)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["edit", "RUN", "--image", "x.jpg", "--au", "AU12=3", "--out", "o.png"], "cannot edit; eggan can"),
         (["recognise", "RUN", "nowhere.jpg"], "nothing to recognise: nowhere.jpg"),
+        (["recognise", "RUN", "nowhere.jpg", "--out", "."], "--out .: name a .csv file"),
+        (["recognise", "RUN", "nowhere.jpg", "--out", "nowhere/a.csv"], "--out nowhere/a.csv: name a .csv file"),
+        (["recognise", "RUN", "x.jpg", "--checkpoint", __file__], "is no checkpoint of facegan train"),
         (["transfer", "RUN", "--source", "a.jpg", "--target", "b.jpg", "--out", "o.gif"], "name a .png or .jpg file"),
         (["transfer", "RUN", "--source", "a.jpg", "b.jpg", "--target", "c.jpg", "--paste", "--out", "o.png"],
          "--paste goes with one source"),

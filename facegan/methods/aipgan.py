@@ -84,6 +84,8 @@ class AIPGAN(AdversarialModule):
         self.to(memory_format=torch.channels_last)
 
     classes: Tensor
+    of_people = ("R_i.fc8.",)
+    """Layers with an output for each training person."""
     in_use = ("generator_ema.module.G_", "classes")
     """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("-val/truth_l1", "-val/l1")
@@ -266,12 +268,16 @@ class AIPGAN(AdversarialModule):
         )  # it is black without a neutral picture
         drawn, wanted = full(self.generator.identity_map(h)), full(batch["target_identity_map"])
         distance = (drawn - wanted).square().flatten(1).mean(1)
-        y = self.classes[batch["source_expression"]]
+        y = self._classes_of(batch["source_expression"])
         return {
             "d": F.mse_loss(full(self.generator.landmarks(e.code)), full(batch["source_landmark_map"])),
             "h": (distance * has_map).sum() / has_map.sum().clamp(min=1),
             "att": torch.stack([_cross_entropy(logits, y) for logits in e.logits]).mean(),  # eq. 1
         }  # fmt: skip
+
+    def _classes_of(self, expression: Tensor) -> Tensor:
+        """Places among ``config.expressions``; -1 for others, and where none is known."""
+        return torch.where(expression >= 0, self.classes[expression], -1)
 
     def _synthesis(self, x_bar: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """What the picture must be like: x_t's pixels and person, x_s's expression (3.2)."""
@@ -315,7 +321,7 @@ class AIPGAN(AdversarialModule):
         rows, same = len(x_s), batch["source_identity"] == batch["target_identity"]
         far = F.mse_loss(self.landmark_images(x_s), batch["source_landmark_map"])
         values = {"val/l1": F.l1_loss(self.transfer(x_t, x_t), x_t), "val/landmarks_mse": far}
-        y = self.classes[batch["source_expression"]]
+        y = self._classes_of(batch["source_expression"])
         if (y >= 0).any():
             right = self.recognise(x_s).argmax(1) == y
             values["val/expression_accuracy"] = right[y >= 0].float().mean()

@@ -143,6 +143,8 @@ class EGGAN(AdversarialModule):
         return torch.stack([self.edit(images, torch.lerp(source_au, target_au, alpha)) for alpha in alphas])
 
     level_weights: Tensor
+    of_people = ("C_id.head.",)
+    """Layers with an output for each training person."""
     in_use = ("editor_ema.", "C_exp.")
     """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("val/au_pcc_judge", "val/geometry_pcc", "-val/l1")

@@ -80,6 +80,8 @@ class ICface(AdversarialModule):
         self.to(memory_format=torch.channels_last)
 
     pose_range: Tensor
+    of_people = ("people.",)
+    """Layers with an output for each training person."""
     in_use = ("reenactor_ema.", "D.", "pose_range")
     """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("-val/l1",)

@@ -97,6 +97,8 @@ class TERGAN(AdversarialModule):
         self.to(memory_format=torch.channels_last)
 
     classes: Tensor
+    of_people = ("pretrained.identity.", "D.identity.4.")
+    """Layers with an output for each training person."""
     in_use = ("generator_ema.", "classes")
     """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("val/expression_accuracy", "-val/l1")
@@ -344,7 +346,8 @@ class TERGAN(AdversarialModule):
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         """Is the expression recognised on people never seen, by us and by the baseline; does the transfer show it."""
         x_s, x_t = batch["source_image"], batch["target_image"]
-        wanted = self.classes[batch["source_expression"]]
+        expression = batch["source_expression"]
+        wanted = torch.where(expression >= 0, self.classes[expression], -1)  # -1 is never right
         transferred = self.transfer(x_s, x_t)
         baseline = self.pretrained.expression(self.expression_codes(x_s, baseline=True))
         self.log_dict({

@@ -102,7 +102,10 @@ def evaluate(
     protocol = protocol or Protocol()
     out_dir.mkdir(parents=True, exist_ok=True)
     sources, targets = choose_pairs(data.test, protocol.targets, protocol.seed)
-    known = np.array([judge.expressions.index(e) if e in judge.expressions else -1 for e in EXPRESSIONS])
+    known = np.array(
+        [judge.expressions.index(e) if e in judge.expressions else -1 for e in EXPRESSIONS] + [-1]
+    )
+    # an expression that is not known is -1, which is the last place
     labelled = bool((np.asarray(data.test.expression) >= 0).any())
     wanted = known[np.asarray(data.test.expression)[sources]]
     if labelled:

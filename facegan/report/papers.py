@@ -55,7 +55,7 @@ _RAFD = (
     "eggan_rafd", "eggan_rafd_no_perceptual", "eggan_rafd_no_identity", "eggan_rafd_no_msssim", "eggan_rafd_eq2",
     "eggan_rafd_released",
 )  # fmt: skip
-_OULU = ("tergan_oulu", "tergan_oulu_no_consistency", "tergan_oulu_faithful_pairs")
+_OULU = ("tergan_oulu_finetuned", "tergan_oulu", "tergan_oulu_no_consistency", "tergan_oulu_faithful_pairs")
 _AIPGAN = (
     "aipgan_oulu", "aipgan_bu4dfe", "aipgan_oulu_no_attention_no_ceb", "aipgan_bu4dfe_no_attention_no_ceb",
 )  # fmt: skip

@@ -115,7 +115,12 @@ def transfer_table(result: Mapping[str, Any]) -> str:
         ]  # fmt: skip
         parts.append(markdown_table(header, rows))
         parts.append(
-            f"Real pairs of the test people: {judge} is right on {number(100 * real['accuracy'], 1)} %.\n"
+            f"Real pairs of the test people: {judge} is right on {number(100 * real['accuracy'], 1)} %"
+            + (
+                f", and accepts {number(100 * real['accepted_same'], 1)} % of those of one person.\n"
+                if "accepted_same" in real
+                else ".\n"
+            )
         )
     if editing := result.get("same_person"):
         rows = [

@@ -86,6 +86,15 @@ def test_pairs_are_of_two_people_and_every_picture_is_a_source():
         choose_pairs(Split(people=1), 10)
 
 
+def test_pictures_without_an_expression_are_no_sources(tmp_path):
+    """-1 is "not known", not the last expression, which this judge happens to know."""
+    toy, judge = data(), Reader()
+    judge.expressions = (*NAMES, EXPRESSIONS[-1])
+    toy.test.expression[::2] = -1
+    result = evaluate(perfect, toy, judge, judges(), tmp_path, method="ours", protocol=QUICK)
+    assert result["pairs"] == 30 and result["expression"]["copy the source"] == 1
+
+
 def test_a_perfect_transfer_has_both_and_each_copy_has_one(tmp_path):
     result = evaluate(
         perfect, data(), Reader(), judges(), tmp_path, method="ours", command="typed", protocol=QUICK
