@@ -22,6 +22,7 @@ from facegan.faces import EXPRESSIONS
 from facegan.protocols.common import json_ready
 from facegan.protocols.recognition import BASELINE, OURS, embedding, encode, measure
 from facegan.runs import Run, family
+from facegan.tables import number
 
 RESULT, CODES = "recognition.json", "codes.npz"
 
@@ -103,8 +104,8 @@ def _summary(
     codes = np.load(home / "fold-0" / "evaluation" / CODES)
     labels = [EXPRESSIONS[k] for k in codes["expression"]]
     panels = {
-        f"{title}\nsilhouette {results[0][name]['silhouette_expression']:.2f} by expression, "
-        f"{results[0][name]['silhouette_identity']:.2f} by person": embedding(codes[name])
+        f"{title}\nsilhouette {number(results[0][name]['silhouette_expression'], 2)} by expression, "
+        f"{number(results[0][name]['silhouette_identity'], 2)} by person": embedding(codes[name])
         for title, name in (("CNN baseline", BASELINE), ("TER-GAN", OURS))
     }
     figures.scatter(figure, panels, labels, figures.provenance(results[0]["generated"]))
