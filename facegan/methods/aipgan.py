@@ -204,17 +204,18 @@ class AIPGAN(AdversarialModule):
         """Before all: the recognisers that are not given learn people (of x_t) and expressions (of x_s)."""
         optimizer = self.optimizers()[2]  # type: ignore[index]
         losses: dict[str, Tensor] = {}
+        seen: dict[str, Tensor] = {}
         with self.toggled_optimizer(optimizer):
             if self.R_i is not None and "L_if" in self.config.to_train:
-                losses["recogniser_identity"] = F.cross_entropy(
-                    full(self.R_i(batch["target_image"])), batch["target_identity"]
-                )
+                logits = self.R_i(batch["target_image"])
+                losses["recogniser_identity"] = F.cross_entropy(full(logits), batch["target_identity"])
+                seen["recogniser_identity_accuracy"] = _accuracy(logits, batch["target_identity"])
             if self.R_e is not None and "L_ef" in self.config.to_train:
-                losses["recogniser_expression"] = _cross_entropy(
-                    self.R_e(batch["source_image"]), batch["source_expression"]
-                )
+                logits = self.R_e(batch["source_image"])
+                losses["recogniser_expression"] = _cross_entropy(logits, batch["source_expression"])
+                seen["recogniser_expression_accuracy"] = _accuracy(logits, batch["source_expression"])
             self.take_step(optimizer, torch.stack(list(losses.values())).sum())
-        return losses
+        return losses | seen
 
     def encoder_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Stage 1: the encoders, apart: e gives the landmarks, h the identity map, and attention the expression."""
@@ -339,3 +340,7 @@ def _cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
     """Mean over those whose class is known (not -1); 0 where none is."""
     losses = F.cross_entropy(full(logits), wanted, ignore_index=-1, reduction="sum")
     return losses / (wanted >= 0).sum().clamp(min=1)
+
+
+def _accuracy(logits: Tensor, wanted: Tensor) -> Tensor:
+    return (logits.argmax(1) == wanted).float().mean()

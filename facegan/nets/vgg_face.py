@@ -58,9 +58,11 @@ class VGGFace(nn.Module):
             self.fc6 = nn.Linear(channels * (size >> 5) ** 2, hidden)
             self.fc7 = nn.Linear(hidden, hidden)
             self.fc8 = nn.Linear(hidden, outputs)
-        for conv in self.convs.values():
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")  # type: ignore[arg-type]
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        # PyTorch's own smaller weights fade over so many layers, and nothing is learnt for long
+        hidden_layers = [*self.convs.values(), *([self.fc6, self.fc7] if outputs is not None else [])]
+        for layer in hidden_layers:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def _layers(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each conv's name and output, before its ReLU."""
