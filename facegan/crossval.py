@@ -16,7 +16,7 @@ from datamodules.store import Store
 from facegan import figures, report
 from facegan.config import UserError, check
 from facegan.editing import load_module
-from facegan.experiment import build_data, check_same, train
+from facegan.experiment import build_data, check_same, starting_point, train
 from facegan.experiment_config import ExperimentConfig, load_config
 from facegan.faces import EXPRESSIONS
 from facegan.protocols.common import json_ready
@@ -49,6 +49,10 @@ def crossval(
         raise UserError(
             f"crossval {experiment}: a cross-validation of f(e) is TER-GAN's; {config.method.name} has none"
         )
+    if config.data.splits is not None:
+        raise UserError("crossval cuts the people into folds itself; leave data.splits out")
+    if config.init_from:
+        config.init_from = str(starting_point(config.init_from))  # missing, it is said before any work
     check("--folds", folds, at_least=2)
     if only is not None:
         check("--fold", only, at_least=0, at_most=folds - 1)

@@ -143,7 +143,7 @@ def _table(out: str | None) -> Iterator[Any]:
     if out is None:
         yield None
         return
-    if Path(out).is_dir() or not Path(out).parent.is_dir():
+    if Path(out).suffix != ".csv" or Path(out).is_dir() or not Path(out).parent.is_dir():
         raise UserError(f"--out {out}: name a .csv file in a folder that exists")
     with open(out, "w", newline="", buffering=1) as file:
         yield csv.writer(file, lineterminator="\n")

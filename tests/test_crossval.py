@@ -76,6 +76,8 @@ def test_every_fold_once_and_then_a_table(people, homes, monkeypatch, capsys):
         (("eggan_demo",), "eggan has none"),
         (("tergan_oulu", 1), "--folds=1"),
         (("tergan_oulu", 8, (), 8), "--fold=8"),
+        (("tergan_oulu", 8, ("data.splits=mine.csv",)), "cuts the people into folds itself"),
+        (("tergan_oulu_finetuned",), "train it first: facegan train tergan_bu4dfe"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(arguments, words):
