@@ -109,10 +109,11 @@ def check_same(run: Run, config: ExperimentConfig) -> None:
         )
 
 
-def _initialise(module: torch.nn.Module, path: Path, people: list[str]) -> None:
+def _initialise(module: Any, path: Path, people: list[str]) -> None:
     """Take over all weights of a checkpoint that fit; name what stays as it was.
 
-    Layers for the people of the training (``module.of_people``) are new where those are others (TER-GAN, T14).
+    The last layers for people, and those for expressions, are new where those of the checkpoint are others (TER-GAN,
+    T14).
     """
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
@@ -122,13 +123,16 @@ def _initialise(module: torch.nn.Module, path: Path, people: list[str]) -> None:
             f"init_from={path}: no checkpoint of facegan train ({type(error).__name__})"
         ) from None
     own = module.state_dict()
-    others = saved.get("people") != people
+    heads: list[str] = []
+    if saved.get("people") != people:
+        heads += getattr(module, "of_people", ())
+    told = saved.get("hyper_parameters", {}).get("config", {}).get("expressions")
+    if told != getattr(module.config, "expressions", None):
+        heads += getattr(module, "of_expressions", ())
     fitting = {
         key: value
         for key, value in state.items()
-        if key in own
-        and own[key].shape == value.shape
-        and not (others and key.startswith(getattr(module, "of_people", ())))
+        if key in own and own[key].shape == value.shape and not any(part in key for part in heads)
     }
     if not fitting:
         raise UserError(

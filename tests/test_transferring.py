@@ -165,6 +165,16 @@ def test_weights_are_taken_over_but_for_layers_of_other_people(run, people, caps
     assert taken() == everything - heads
     assert "new: ['pretrained.identity.weight'" in capsys.readouterr().out
 
+    data.identities = checkpoint["people"]
+    config.method.expressions = config.method.expressions[::-1]
+    anew = everything - taken()
+    assert {key.split(".")[-2] for key in anew} == {"recogniser", "expression", "4"}
+    assert experiment.build_method(config, data).classes.tolist() != checkpoint_classes(run)
+
+
+def checkpoint_classes(run):
+    return editing.load_module(run, can="transfer").classes.tolist()
+
 
 def test_a_start_from_something_else_is_refused(run, tmp_path):
     config = experiment.load_config(str(run.config), [])

@@ -79,14 +79,17 @@ class AIPGAN(AdversarialModule):
         self.R_i = self._recogniser("L_if", c.w_if, c.identity_weights, identities)
         self.R_e = self._recogniser("L_ef", c.w_ef, c.expression_weights, len(EXPRESSIONS))
         classes = [c.expressions.index(name) if name in c.expressions else -1 for name in EXPRESSIONS]
-        self.register_buffer("classes", torch.tensor(classes))
+        # of the config: not to be had from another training's weights
+        self.register_buffer("classes", torch.tensor(classes), persistent=False)
         # convs follow the layout of their weights; this one is faster on tensor cores and CPUs
         self.to(memory_format=torch.channels_last)
 
     classes: Tensor
     of_people = ("R_i.fc8.",)
     """Layers with an output for each training person."""
-    in_use = ("generator_ema.module.G_", "classes")
+    of_expressions = (".maps.",)
+    """Parts of the names of those with an output for each expression."""
+    in_use = ("generator_ema.module.G_",)
     """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("-val/truth_l1", "-val/l1")
     """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""

@@ -75,14 +75,15 @@ class ICface(AdversarialModule):
         elif c.w_identity > 0:
             self.C = LightCNN29v2(c.recogniser_width)
             self.people = nn.Linear(FEATURES, identities)
-        self.register_buffer("pose_range", torch.tensor(c.pose_range))
+        # of the config, which every checkpoint holds: not to be had from another training's weights
+        self.register_buffer("pose_range", torch.tensor(c.pose_range), persistent=False)
         # convs follow the layout of their weights; this one is faster on tensor cores and CPUs
         self.to(memory_format=torch.channels_last)
 
     pose_range: Tensor
     of_people = ("people.",)
     """Layers with an output for each training person."""
-    in_use = ("reenactor_ema.", "D.", "pose_range")
+    in_use = ("reenactor_ema.", "D.")
     """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("-val/l1",)
     """What chooses the best checkpoint; "-": lower is better."""

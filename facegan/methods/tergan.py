@@ -92,14 +92,17 @@ class TERGAN(AdversarialModule):
         self.D_es = nets.CodeDiscriminator(c.expression_code)
         self.D_et = nets.CodeDiscriminator(c.identity_code)
         classes = [c.expressions.index(name) if name in c.expressions else -1 for name in EXPRESSIONS]
-        self.register_buffer("classes", torch.tensor(classes))
+        # of the config: not to be had from another training's weights
+        self.register_buffer("classes", torch.tensor(classes), persistent=False)
         # convs follow the layout of their weights; this one is faster on tensor cores and CPUs
         self.to(memory_format=torch.channels_last)
 
     classes: Tensor
     of_people = ("pretrained.identity.", "D.identity.4.")
     """Layers with an output for each training person."""
-    in_use = ("generator_ema.", "classes")
+    of_expressions = (".recogniser.", "pretrained.expression.", "D.expression.4.")
+    """Parts of the names of those with an output for each expression."""
+    in_use = ("generator_ema.",)
     """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("val/expression_accuracy", "-val/l1")
     """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""

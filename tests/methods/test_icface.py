@@ -73,7 +73,8 @@ def test_attributes_are_scaled_to_0_to_1_and_back():
     torch.testing.assert_close(back[1], au)
     neutral = module.neutral_attributes(2)
     assert (neutral[:, :3] == 0.5).all() and (neutral[:, 3:] == 0).all()
-    assert "pose_range" in module.state_dict()
+    assert ICface.for_use(module.hparams).pose_range == module.pose_range, "a checkpoint has it in its config"
+    assert "pose_range" not in module.state_dict(), "and gives it to no other training"
 
 
 def test_lightcnn_first_then_both_generators_and_d():

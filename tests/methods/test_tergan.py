@@ -57,7 +57,7 @@ def test_defaults_are_the_paper_s():
 
 
 def test_stage_one_trains_the_classifiers_alone_and_ends_with_attaching_them():
-    module = build(small(pretrain_epochs=1, epochs=0, lr_pretrain=2e-3))
+    module = build(small(pretrain_epochs=1, epochs=0, lr_pretrain=5e-4))
     before, losses = weights(module), recorded(module, "pretrain_e_accuracy")
     run(module, batch(), epochs=1, batches=60)
     assert losses[-1] == 1 and {"D", "D_es", "D_et"}.isdisjoint(moved(before, module))
