@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from datamodules.locking import lock
 from facegan.config import UserError, check
 
 MARK = "GENERATED.json"
@@ -124,9 +125,11 @@ def _layout(name: str) -> Any:
 
 
 def ensure_generated(config: GenerateConfig, progress: bool = True) -> None:
-    """Generate the set unless it is there."""
+    """Generate the set unless it is there; of several processes, jobs of a cluster say, the first one does."""
     if not _is_there(config):
-        print(generate(config, progress))
+        with lock(Path(config.root), "generating"):
+            if not _is_there(config):
+                print(generate(config, progress))
 
 
 def wait_until_generated(config: GenerateConfig) -> None:

@@ -6,7 +6,6 @@ finished puts the store together.
 """
 
 import csv
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -17,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from datamodules.locking import lock
 from datamodules.preparation.chunks import Chunks, allocated, chunk_size, finder_of, replacing
 from datamodules.preparation.landmarks import finder_version
 from datamodules.records import Found, Records
@@ -99,7 +98,7 @@ def prepare(
         "generated": found.generated, "plan": plan, **(meta or {}),
     }  # fmt: skip
     # Ranks of one training may all ask for the same share: the first does it, the others find it done.
-    with _lock(out, f"{number}-{of}"):
+    with lock(out, f"{number}-{of}"):
         if (done := _finished(out, about)) is not None:
             return done
         finder_of(config.landmarks)  # a missing library is one clear error here, not one in each worker
@@ -114,19 +113,8 @@ def prepare(
             task = bar.add_task("", total=total, completed=total - to_do)
             for pictures in _work_off(chunks, mine, min(workers, len(mine))):
                 bar.advance(task, pictures)
-        with _lock(out, "store"):
+        with lock(out, "store"):
             return _finished(out, about) or _finish(found, chunks, out, about, of)
-
-
-@contextmanager
-def _lock(out: Path, name: str) -> Iterator[None]:
-    """Hold a lock beside a store against other processes."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with open(out.with_name(f".{out.name}.{name}.lock"), "w") as file:
-        # Some cluster file systems know no locks: work is then done twice at worst, files appear by renaming.
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _finished(out: Path, about: dict[str, Any]) -> Prepared | None:

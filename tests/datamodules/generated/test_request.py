@@ -1,7 +1,10 @@
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from datamodules.generated import request
 from datamodules.generated.request import MARK, GenerateConfig, ensure_generated, generate
 from datamodules.voxceleb import VoxCeleb, VoxCelebConfig
 from facegan.config import UserError
@@ -57,3 +60,17 @@ def test_more_of_a_layout_s_options(tmp_path):
     ):
         with pytest.raises(UserError, match=said):
             generate(GenerateConfig("voxceleb", str(tmp_path / "x"), variant=wrong), progress=False)
+
+
+def test_of_two_jobs_that_want_the_same_faces_one_writes_them(tmp_path, monkeypatch):
+    config, calls = GenerateConfig(root=str(tmp_path / "faces"), people=1, pictures=1, size=64, workers=1), []
+
+    def slowly(*arguments):
+        calls.append(arguments)
+        time.sleep(0.3)
+        return generate(*arguments)
+
+    monkeypatch.setattr(request, "generate", slowly)
+    with ThreadPoolExecutor(2) as jobs:
+        list(jobs.map(lambda _: ensure_generated(config, progress=False), range(2)))
+    assert len(calls) == 1
