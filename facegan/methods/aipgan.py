@@ -315,7 +315,12 @@ class AIPGAN(AdversarialModule):
             taught = {"L_if": self.R_i, "L_ef": self.R_e}
             recognisers = [net for loss, net in taught.items() if loss in c.to_train and net is not None]
             networks.append((nn.ModuleList(recognisers), c.lr_recogniser))
-        return [torch.optim.Adam(network.parameters(), lr, c.betas) for network, lr in networks]
+        # recognisers are classifiers: Adam's usual betas, not those of a GAN
+        betas = [c.betas, c.betas, (0.9, 0.999)]
+        return [
+            torch.optim.Adam(network.parameters(), lr, b)
+            for (network, lr), b in zip(networks, betas, strict=False)
+        ]
 
     # ------------------------------------------------------------------ validation
 
