@@ -5,6 +5,7 @@ one that came with the package (``facegan/pretrained``).
 """
 
 import json
+import re
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -49,6 +50,7 @@ def pack(run: Run, out: Path, checkpoint: str = "last") -> Path:
     }
     out.mkdir(parents=True, exist_ok=True)
     save_file(state, out / WEIGHTS, {"hyper_parameters": json.dumps(parameters)})
+    (out / WEIGHTS).chmod(0o644)  # else nobody but its maker may read it
     OmegaConf.save(
         OmegaConf.create(_portable(OmegaConf.to_container(OmegaConf.load(run.config)))), out / "config.yaml"
     )
@@ -102,7 +104,7 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
     if not tables:
         lines += ["", "It has not been evaluated."]
     for table in tables:
-        lines += ["", table.read_text().strip().replace("# ", "## ", 1)]
+        lines += ["", re.sub(r"^#", "##", table.read_text().strip(), flags=re.M)]
     if OmegaConf.select(config, "generate"):
         lines += [
             "",

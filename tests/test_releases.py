@@ -54,6 +54,7 @@ def run(request, faces) -> Run:
 def test_a_packed_run_does_what_the_run_does(run, tmp_path):
     weights = pack(run, tmp_path / "small")
     assert weights.stat().st_size < run.last.stat().st_size / 4
+    assert weights.stat().st_mode & 0o044 == 0o044, "for others too"
     use = USES[run.folder.parent.name]
     x = torch.rand(2, 3, *[editing.load_module(run, can=_ability(run)).hparams["size"]] * 2) * 2 - 1
     whole, small = (
@@ -84,7 +85,7 @@ def test_the_card_carries_the_run_s_tables(run, tmp_path):
     copied.evaluation.mkdir()
     (copied.evaluation / "table.md").write_text("# Transfer\n\n| a |\n")
     pack(copied, tmp_path / "small")
-    assert "## Transfer\n\n| a |" in (tmp_path / "small" / "README.md").read_text()
+    assert "\n## Transfer\n\n| a |" in (tmp_path / "small" / "README.md").read_text()
 
 
 def test_what_cannot_be_packed_is_said(run, tmp_path):
