@@ -55,8 +55,8 @@ def tergan_table1(results: Mapping[int, Mapping[str, Any]], method: str, command
             published + rows,
         ),
         "Mean over the folds ± its standard error. Published figures are of the real Oulu-CASIA, under folds of their\n"
-        "authors' own. Identity from f(e): a linear probe on training people, learnt on every other picture (of which\n"
-        "those of one sequence are nearly alike), or on half of the expressions; chance is "
+        "authors' own. Identity from f(e): a linear probe on training people, learnt on random halves of\n"
+        "their pictures (of which those of one sequence are nearly alike), or on half of the expressions; chance is "
         f"{number(100 * first['chance_identity'])} %.\n",
         f"Gain over the baseline: {_with_error(*gain, 100)} points. On f(i), a linear probe names the person in "
         f"{_with_error(*codes['identity_probe'], 100)} %,\nthe expression of test people in "
