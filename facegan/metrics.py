@@ -139,6 +139,11 @@ class Presence(Metric):
         }
 
 
+def accuracy(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Share (0..1) of rows whose largest logit (N, K) is that of the wanted class (N,); -1 is never right."""
+    return (logits.argmax(1) == wanted).float().mean()
+
+
 class Verification(Metric):
     """Face verification over real pairs: the best threshold on the similarity, and what it reaches (E16).
 

@@ -32,8 +32,9 @@ def pack(run: Run, out: Path, checkpoint: str = "last") -> Path:
     """
     if out.exists() and any(out.iterdir()) and not (out / WEIGHTS).exists():
         raise UserError(f"{out} holds other files; name a new folder")
-    saved = torch.load(run.checkpoint(checkpoint), map_location="cpu", weights_only=True)
-    parameters = saved["hyper_parameters"]
+    if run.last.name == WEIGHTS:
+        raise UserError(f"{run.folder} is packed already")
+    parameters, weights = read_weights(run.checkpoint(checkpoint))
     method: Any = METHODS[parameters["config"]["name"]][1]
     if not hasattr(method, "in_use"):
         raise UserError(f"{run.folder} is a run of {parameters['config']['name']}, which edits no faces")
@@ -45,15 +46,16 @@ def pack(run: Run, out: Path, checkpoint: str = "last") -> Path:
     parameters = {**parameters, "config": {**parameters["config"], **without}}
     state = {
         key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in saved["state_dict"].items()
+        for key, value in weights.items()
         if key.startswith(method.in_use)
     }
     out.mkdir(parents=True, exist_ok=True)
     save_file(state, out / WEIGHTS, {"hyper_parameters": json.dumps(parameters)})
     (out / WEIGHTS).chmod(0o644)  # else nobody but its maker may read it
-    OmegaConf.save(
-        OmegaConf.create(_portable(OmegaConf.to_container(OmegaConf.load(run.config)))), out / "config.yaml"
-    )
+    config = OmegaConf.to_container(OmegaConf.load(run.config))
+    assert isinstance(config, dict)
+    config["init_from"] = None  # a path of this machine, and no use without training
+    OmegaConf.save(OmegaConf.create(_portable(config)), out / "config.yaml")
     (out / "README.md").write_text(_card(run, out, checkpoint))
     return out / WEIGHTS
 
@@ -91,21 +93,24 @@ def _portable(value: Any) -> Any:
 def _card(run: Run, out: Path, checkpoint: str) -> str:
     config = OmegaConf.load(run.config)
     version = json.loads((run.folder / "version.json").read_text())
+    generated = bool(OmegaConf.select(config, "generate"))
+    commit = (version.get("commit") or "unknown")[:10]
+    faces = "generated faces" if generated else f"the data set {config.data.name}"
     size = sum(file.stat().st_size for file in out.glob("*.safetensors")) / 1e6
     lines = [
         f"# {out.name}",
         "",
         f"{METHODS[config.method.name][1].__name__} at {config.data.get('crop') or config.data.image_size} pixels, "
-        f"averaged weights in half precision ({size:.1f} MB), seed {config.seed}. Trained here, on nobody else's "
-        f"pictures or weights, by `facegan train {config.name}` (commit {(version.get('commit') or 'unknown')[:10]}); "
-        f"packed from its {checkpoint} checkpoint.",
+        f"averaged weights in half precision ({size:.1f} MB), seed {config.seed}. Trained on {faces} by "
+        f"`facegan train {config.name}` with the settings in config.yaml (commit {commit}); packed "
+        f"from its {checkpoint} checkpoint.",
     ]  # fmt: skip
     tables = sorted(run.evaluation.glob("table*.md"))
     if not tables:
         lines += ["", "It has not been evaluated."]
     for table in tables:
         lines += ["", re.sub(r"^#", "##", table.read_text().strip(), flags=re.M)]
-    if OmegaConf.select(config, "generate"):
+    if generated:
         lines += [
             "",
             "**Limits.** It knows generated faces only. Of a photograph it makes a face with the wanted expression or "

@@ -16,6 +16,7 @@ from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
 from facegan.losses import critic_loss, generator_loss
 from facegan.methods.aipgan_config import AIPGANConfig
+from facegan.metrics import accuracy
 from facegan.nets import aipgan as nets
 from facegan.nets.patch import MultiScaleDiscriminator
 from facegan.nets.vgg_face import VGGFace, load_published
@@ -212,11 +213,11 @@ class AIPGAN(AdversarialModule):
             if self.R_i is not None and "L_if" in self.config.to_train:
                 logits = self.R_i(batch["target_image"])
                 losses["recogniser_identity"] = F.cross_entropy(full(logits), batch["target_identity"])
-                seen["recogniser_identity_accuracy"] = _accuracy(logits, batch["target_identity"])
+                seen["recogniser_identity_accuracy"] = accuracy(logits, batch["target_identity"])
             if self.R_e is not None and "L_ef" in self.config.to_train:
                 logits = self.R_e(batch["source_image"])
                 losses["recogniser_expression"] = _cross_entropy(logits, batch["source_expression"])
-                seen["recogniser_expression_accuracy"] = _accuracy(logits, batch["source_expression"])
+                seen["recogniser_expression_accuracy"] = accuracy(logits, batch["source_expression"])
             self.take_step(optimizer, torch.stack(list(losses.values())).sum())
         return losses | seen
 
@@ -348,7 +349,3 @@ def _cross_entropy(logits: Tensor, wanted: Tensor) -> Tensor:
     """Mean over those whose class is known (not -1); 0 where none is."""
     losses = F.cross_entropy(full(logits), wanted, ignore_index=-1, reduction="sum")
     return losses / (wanted >= 0).sum().clamp(min=1)
-
-
-def _accuracy(logits: Tensor, wanted: Tensor) -> Tensor:
-    return (logits.argmax(1) == wanted).float().mean()

@@ -16,6 +16,7 @@ from facegan.adversarial import AdversarialModule, linear_decay, moving_average
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
 from facegan.methods.tergan_config import TERGANConfig
+from facegan.metrics import accuracy
 from facegan.nets import tergan as nets
 from facegan.precision import full
 
@@ -184,8 +185,8 @@ class TERGAN(AdversarialModule):
             loss_i = F.cross_entropy(full(logits_i), identity)
             self.take_step(optimizer, loss_e + loss_i)
         return {
-            "pretrain_e": loss_e, "pretrain_e_accuracy": _accuracy(logits_e, expression),
-            "pretrain_i": loss_i, "pretrain_i_accuracy": _accuracy(logits_i, identity),
+            "pretrain_e": loss_e, "pretrain_e_accuracy": accuracy(logits_e, expression),
+            "pretrain_i": loss_i, "pretrain_i_accuracy": accuracy(logits_i, identity),
         }  # fmt: skip
 
     def attach(self) -> None:
@@ -269,9 +270,9 @@ class TERGAN(AdversarialModule):
         return {
             "d_real": loss_d_real, "d_identity": loss_d_identity, "d_fake": loss_d_fake, **g,
             "d_es_accuracy": d_es_accuracy, "d_et_accuracy": d_et_accuracy,
-            "g_expression_accuracy": _accuracy(d_e[:, : len(c.expressions)], y_e),
-            "g_identity_accuracy": _accuracy(d_i, y_i),
-            "recogniser": recogniser, "recogniser_accuracy": _accuracy(logits, y_e),
+            "g_expression_accuracy": accuracy(d_e[:, : len(c.expressions)], y_e),
+            "g_identity_accuracy": accuracy(d_i, y_i),
+            "recogniser": recogniser, "recogniser_accuracy": accuracy(logits, y_e),
         }  # fmt: skip
 
     def _as_real(self, logits: Tensor, expression: Tensor) -> Tensor:
@@ -354,15 +355,11 @@ class TERGAN(AdversarialModule):
         transferred = self.transfer(x_s, x_t)
         baseline = self.pretrained.expression(self.expression_codes(x_s, baseline=True))
         self.log_dict({
-            "val/expression_accuracy": _accuracy(self.recognise(x_s), wanted),
-            "val/baseline_accuracy": _accuracy(baseline, wanted),
-            "val/transfer_accuracy_own": _accuracy(self.recognise(transferred), wanted),
+            "val/expression_accuracy": accuracy(self.recognise(x_s), wanted),
+            "val/baseline_accuracy": accuracy(baseline, wanted),
+            "val/transfer_accuracy_own": accuracy(self.recognise(transferred), wanted),
             "val/l1": F.l1_loss(self.transfer(x_t, x_t), x_t),
         }, batch_size=len(x_s), sync_dist=True)  # fmt: skip
-
-
-def _accuracy(logits: Tensor, wanted: Tensor) -> Tensor:
-    return (logits.argmax(1) == wanted).float().mean()
 
 
 def _l1(synthesised: Tensor, real: Tensor, pairs: Tensor | None) -> Tensor:
