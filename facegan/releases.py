@@ -80,13 +80,15 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _portable(value: Any) -> Any:
-    """A config without this machine's folder of data."""
+    """A config without paths of this machine: those below the folder of data are said by it, of others the name stays."""
     if isinstance(value, dict):
         return {key: _portable(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_portable(item) for item in value]
     if isinstance(value, str) and Path(value).is_relative_to(data_home()):
         return "${oc.env:FACEGAN_DATA,data}/" + str(Path(value).relative_to(data_home()))
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name
     return value
 
 

@@ -75,6 +75,11 @@ def test_its_config_and_card_name_no_folder_of_this_machine(run, faces, tmp_path
     assert str(faces) not in text
     data = OmegaConf.load(tmp_path / "small" / "config.yaml").data
     assert str(faces) in str(OmegaConf.to_container(data, resolve=True)), "and finds the data again"
+    monkeypatch.setenv("FACEGAN_DATA", str(tmp_path / "elsewhere"))
+    pack(run, tmp_path / "small")
+    assert str(faces) not in (tmp_path / "small" / "config.yaml").read_text(), (
+        "whatever this machine calls data"
+    )
     card = (tmp_path / "small" / "README.md").read_text()
     assert f"facegan train {run.folder.parent.name}" in card and "not been evaluated" in card
 
