@@ -80,7 +80,7 @@ def read_weights(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _portable(value: Any) -> Any:
-    """A config without paths of this machine: those below the folder of data are said by it, of others the name stays."""
+    """A config without this machine's folders: what lies below that of data is named from there, else by its name."""
     if isinstance(value, dict):
         return {key: _portable(item) for key, item in value.items()}
     if isinstance(value, list):
