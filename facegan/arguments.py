@@ -56,13 +56,17 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--head", choices=["procedural", "ict"], default="procedural")
     sub.add_argument(
-        "--aus", choices=["mixed", "prototypes", "independent"], help="which expressions (folder)"
+        "--aus",
+        choices=["mixed", "prototypes", "independent", "apexes"],
+        help="which expressions (folder); apexes: as Oulu-CASIA's sequences end",
     )
     sub.add_argument(
         "--spread", type=float, help="of pose, light and background (folder): 0 a studio, 1 anything"
     )
     sub.add_argument(
-        "--ambiguity", type=float, help="of expressions (oulu_casia): 0 as the prototypes, 1 weak and mixed"
+        "--ambiguity",
+        type=float,
+        help="of expressions (oulu_casia, apexes): 0 as the prototypes, 1 weak and mixed",
     )
     sub.add_argument("--size", type=int, help="side of a picture (folder)")
     sub.add_argument("--seed", type=int, default=0)

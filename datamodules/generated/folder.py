@@ -12,12 +12,15 @@ from datamodules.generated.head import load_head
 from datamodules.generated.layout import Layout, LayoutOptions
 from datamodules.generated.person import Person
 from datamodules.generated.render import Picture, apex, draw_shot, render
-from facegan.config import check
+from datamodules.generated.sequences import OULU_EMOTIONS, OULU_FRAME, OULU_SIZE, film, mixture
+from facegan.config import UserError, check
 from facegan.faces import AU_MAX, EXPRESSIONS, N_AUS
 
-AU_MIXES = ("mixed", "prototypes", "independent")
+AU_MIXES = ("mixed", "prototypes", "independent", "apexes")
+_BASIC = tuple(OULU_EMOTIONS.values())
 
 _Label = tuple[str, str, str]
+_Draw = tuple[np.random.Generator, np.ndarray, str]
 
 
 @dataclass(frozen=True)
@@ -35,15 +38,18 @@ class FolderOptions(LayoutOptions):
     aus: str = "mixed"
     pose_spread: tuple[float, float, float] = (6.0, 12.0, 4.0)
     light_spread: float = 1.0
+    ambiguity: float = 0.0
     format: str = "jpg"
 
     def __post_init__(self) -> None:
         check("generate.aus", self.aus, AU_MIXES)
         check("generate.format", self.format, ("jpg", "png"))
+        if self.ambiguity and self.aus != "apexes":
+            raise UserError(f"generate.ambiguity is of generate.aus=apexes; with {self.aus} leave it out")
 
 
 def draw_action(person: Person, rng: np.random.Generator, aus: str) -> tuple[np.ndarray, str]:
-    """AUs (17,) of one picture, and its expression ("" where it is none of the eight)."""
+    """AUs (17,) of one picture, and its expression ("" where it is none of the eight); ``aus`` not "apexes"."""
     prototypical = aus == "prototypes" or (aus == "mixed" and rng.random() < 0.5)
     if prototypical:
         expression = str(rng.choice(EXPRESSIONS))
@@ -55,14 +61,27 @@ def draw_action(person: Person, rng: np.random.Generator, aus: str) -> tuple[np.
     return np.round(au, 2).astype(np.float32), ""
 
 
-def person_pictures(seed: int, options: FolderOptions) -> Iterator[Picture]:
-    """The pictures of the person with that seed; the k-th depends on (seed, k) alone."""
-    body = options.body(seed)
+def _draws(person: Person, seed: int, options: FolderOptions) -> Iterator[_Draw]:
+    """What each of a person's pictures shows, and the generator for the rest of it; the k-th is of (seed, k) alone."""
     for k in range(options.pictures):
         rng = np.random.default_rng([options.seed, seed, k])
-        au, expression = draw_action(body.person, rng, options.aus)
-        shot = draw_shot(rng, au, expression, options.pose_spread, options.light_spread)
-        yield render(body, shot, options.size)
+        if options.aus == "apexes":
+            expression = _BASIC[k % len(_BASIC)]
+            yield rng, mixture(person, expression, options.ambiguity, rng), expression
+        else:
+            yield rng, *draw_action(person, rng, options.aus)
+
+
+def person_pictures(seed: int, options: FolderOptions) -> Iterator[Picture]:
+    """The pictures of the person with that seed."""
+    body = options.body(seed)
+    for rng, au, expression in _draws(body.person, seed, options):
+        if options.aus == "apexes":
+            size, frame = (options.size, options.size), OULU_FRAME * options.size / OULU_SIZE[1]
+            yield from film(body, expression, au, np.ones(1), rng, size, frame=frame)
+        else:
+            shot = draw_shot(rng, au, expression, options.pose_spread, options.light_spread)
+            yield render(body, shot, options.size)
 
 
 def _write_person(root: Path, seed: int, options: FolderOptions) -> list[_Label]:
@@ -72,8 +91,7 @@ def _write_person(root: Path, seed: int, options: FolderOptions) -> list[_Label]
     done = root / f"{name}.csv"  # written last: where it is, the person is whole
     if done.exists():
         person = Person.draw(load_head(options.head), seed)
-        draws = [np.random.default_rng([options.seed, seed, k]) for k in range(options.pictures)]
-        expressions = [draw_action(person, rng, options.aus)[1] for rng in draws]
+        expressions = [expression for _, _, expression in _draws(person, seed, options)]
         return [(image, name, expression) for image, expression in zip(images, expressions, strict=True)]
     (root / name).mkdir(parents=True, exist_ok=True)
     pictures = []

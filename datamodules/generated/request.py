@@ -25,10 +25,12 @@ class GenerateConfig:
     )
     first_person: int = 0  # seed of the first one
     pictures: int = 24  # of each person (folder)
-    aus: str = "mixed"  # mixed | prototypes | independent (folder)
+    aus: str = "mixed"  # mixed | prototypes | independent | apexes, as Oulu-CASIA has them (folder)
     spread: float = 1.0  # of pose, light and background (folder): 0 a studio, 1 anything
     size: int = 160  # pixels of a picture's side (folder)
-    ambiguity: float = 0.0  # of expressions: 0 the prototypes, 1 weak and mixed (oulu_casia)
+    ambiguity: float = (
+        0.0  # of expressions: 0 the prototypes, 1 weak and mixed (oulu_casia; folder with apexes)
+    )
     seed: int = 0
     defects: bool = False  # with the traps of the real data set (not folder, which has none)
     variant: dict[str, Any] = field(
@@ -39,7 +41,7 @@ class GenerateConfig:
     def __post_init__(self) -> None:
         check("generate.layout", self.layout, LAYOUTS)
         check("generate.head", self.head, ("procedural", "ict"))
-        check("generate.aus", self.aus, ("mixed", "prototypes", "independent"))
+        check("generate.aus", self.aus, ("mixed", "prototypes", "independent", "apexes"))
         if self.defects and self.layout == "folder":
             raise UserError(
                 f"generate: the layout {self.layout} has no defects to write; leave --defects out"
@@ -82,7 +84,7 @@ def generate(config: GenerateConfig, progress: bool = True) -> str:
             "pictures": config.pictures, "size": config.size, "aus": config.aus, "light_spread": config.spread,
             "pose_spread": tuple(config.spread * degrees for degrees in layout.options().pose_spread),
         }  # fmt: skip
-    if config.layout == "oulu_casia":
+    if config.layout in ("oulu_casia", "folder"):
         options["ambiguity"] = config.ambiguity
     if config.defects:
         options["defects"] = True

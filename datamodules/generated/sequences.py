@@ -23,6 +23,8 @@ OULU_EMOTIONS = {
 OULU_LIGHTS = {"Strong": 1.0, "Weak": 0.4, "Dark": 0.12}
 """Brightness of each light, against the first."""
 OULU_SIZE = (240, 320)
+OULU_FRAME = 40.0
+"""Width of a picture at the face, in cm."""
 OULU_CROP = 72
 CROPPED = "PreProcess Img"
 
@@ -153,7 +155,14 @@ def _write_oulu_person(root: Path, seed: int, number: int, options: OuluOptions)
                 )
                 pictures = list(
                     film(
-                        body, expression, top, rise(length), rng, options.size, OULU_LIGHTS[light], frame=40.0
+                        body,
+                        expression,
+                        top,
+                        rise(length),
+                        rng,
+                        options.size,
+                        OULU_LIGHTS[light],
+                        frame=OULU_FRAME,
                     )
                 )
                 names = [f"{prefix if k == 0 else ''}{k:03d}.jpeg" for k in range(length)]
