@@ -12,6 +12,7 @@ import pytest
 from datamodules.generated.folder import FOLDER_LAYOUT, draw_action
 from datamodules.generated.person import Person
 from datamodules.generated.request import GenerateConfig, generate
+from datamodules.generated.sequences import OULU_CASIA_LAYOUT
 from facegan.config import UserError
 from facegan.faces import AU_COLUMNS, EXPRESSIONS, N_AUS, prototype
 
@@ -112,3 +113,31 @@ def test_mistakes_say_what_to_type(tmp_path, option, says):
     with pytest.raises(UserError, match=says):
         FOLDER_LAYOUT.write(tmp_path / "new", people=1, pictures=1, **option)
     assert not (tmp_path / "new").exists()
+
+
+def test_apexes_are_filmed_as_oulu_casia_is(tmp_path):
+    asked = GenerateConfig(
+        root=str(tmp_path / "folder"), people=1, pictures=12, size=160, aus="apexes", ambiguity=1, workers=1
+    )
+    generate(asked, False)
+    labels = pd.read_csv(tmp_path / "folder" / "labels.csv")
+    assert list(labels.expression) == ["anger", "disgust", "fear", "happiness", "sadness", "surprise"] * 2
+    apexes = read(tmp_path / "folder" / "p000000.csv")
+    OULU_CASIA_LAYOUT.write(tmp_path / "oulu", people=1, workers=1, frames=(2, 2), ambiguity=1.0)
+    film = read(next((tmp_path / "oulu").rglob("Surprise.csv")))
+
+    def eyes(table):
+        return (table["x_45"] - table["x_36"]).mean()
+
+    assert eyes(apexes) == pytest.approx(eyes(film), rel=0.05)  # as large, so as sharp
+    assert apexes.pose_Ry.std() > 0.01
+    au = apexes[list(AU_COLUMNS)].to_numpy()
+    assert not np.allclose(au[:6], au[6:])  # another mixture each time
+    (tmp_path / "folder" / "labels.csv").unlink()
+    generate(asked, False)  # goes on from what is there
+    assert pd.read_csv(tmp_path / "folder" / "labels.csv").equals(labels)
+
+
+def test_only_apexes_are_ambiguous(tmp_path):
+    with pytest.raises(UserError, match="aus=apexes"):
+        generate(GenerateConfig(root=str(tmp_path), people=1, ambiguity=0.5), False)
