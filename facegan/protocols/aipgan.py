@@ -103,10 +103,18 @@ def _spread(part: Any, protocol: Protocol) -> np.ndarray:
 def _heads(
     module: Any, train: Any, test: Any, rows: np.ndarray, batch_size: int = 64
 ) -> dict[str, Any] | None:
-    """How near H and Z are to the truth; of the pictures whose person has an identity map. None: there are none."""
+    """How near H and Z are to the truth; of the pictures whose person has an identity map. None: there are none.
+
+    ``linear_mse`` is what is left of a true H when the best linear code of h's length has been drawn again: its
+    principal components over training maps.
+    """
     some = np.linspace(0, len(train) - 1, min(len(train), 2000)).astype(int)
-    model = ShapeModel.of(train.batch(some)["landmarks"].numpy())
-    sums = dict.fromkeys(("map_mse", "copy_mse", "landmarks", "mean_shape"), 0.0)
+    learnt = train.batch(some)
+    if "identity_map" not in learnt:
+        return None
+    model = ShapeModel.of(learnt["landmarks"].numpy())
+    mean, directions = _components(learnt["identity_map"], module.config.identity_code)
+    sums = dict.fromkeys(("map_mse", "copy_mse", "linear_mse", "landmarks", "mean_shape"), 0.0)
     count = 0
     for start in range(0, len(rows), batch_size):
         batch = test.batch(rows[start : start + batch_size])
@@ -126,10 +134,22 @@ def _heads(
         read = model.read(dots.clone())
         sums["map_mse"] += _mse(drawn, wanted)
         sums["copy_mse"] += _mse(copy, wanted)
+        code = (wanted.flatten(1) - mean) @ directions
+        sums["linear_mse"] += _mse((mean + code @ directions.T).view_as(wanted), wanted)
         sums["landmarks"] += float(error(read, true).sum())
         sums["mean_shape"] += float(error(model.mean.expand_as(true), true).sum())
         count += len(x)
     return {name: value / count for name, value in sums.items()} | {"pictures": count} if count else None
+
+
+def _components(maps: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Mean (P,) and principal directions (P, count) of the maps (N, 3, S, S) that are not black."""
+    flat = maps[(maps > -1).flatten(1).any(1)].flatten(1).float()
+    mean = flat.mean(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        directions = torch.svd_lowrank(flat - mean, q=min(count, *flat.shape), niter=4)[2]
+    return mean, directions
 
 
 def _mse(a: Tensor, b: Tensor) -> float:

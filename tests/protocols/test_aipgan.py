@@ -39,7 +39,7 @@ class Knows:
     """Transfers perfectly; its heads draw what ``maps`` and ``dots`` say."""
 
     device = torch.device("cpu")
-    config = SimpleNamespace(recogniser="trained", expression_weights=None)
+    config = SimpleNamespace(recogniser="trained", expression_weights=None, identity_code=50)
 
     def __init__(self, maps, dots):
         self.identity_maps, self.landmark_images = maps, dots
@@ -89,6 +89,8 @@ def test_what_is_drawn_and_measured(tmp_path, data):
     )
     heads = result["heads"]
     assert heads["pictures"] == 30 and heads["map_mse"] == 0 and heads["copy_mse"] > 0.01
+    # the toy people differ in one number each
+    assert heads["linear_mse"] < 1e-6
     assert heads["landmarks"] < 0.3 * heads["mean_shape"]
     assert result["likeness"]["face"]["threshold"] == FACE_VERIFIED == 0.68
     assert result["likeness"]["expression_judge"]["ours"]["mean"] == pytest.approx(1)
