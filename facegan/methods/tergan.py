@@ -39,9 +39,17 @@ class Generator(nn.Module):
         self.G_de = nets.Decoder(size, c.expression_code + c.identity_code, c.encoder_widths)
         self.recogniser = nn.Linear(c.expression_code, len(c.expressions))
 
+    def decode(self, f_e: Tensor, f_i: Tensor) -> Tensor:
+        """A picture of both codes, each brought to mean 0 and deviation 1 (T4).
+
+        Stage 1 leaves codes as large as it likes, and of large ones an untrained G_de makes black and white, for
+        good: beyond tanh's bounds no gradient comes back.
+        """
+        return self.G_de(torch.cat([F.layer_norm(f, f.shape[1:]) for f in (f_e, f_i)], 1))
+
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """The target's face with the source's expression."""
-        return self.G_de(torch.cat([self.G_es(source), self.G_et(target)], 1))
+        return self.decode(self.G_es(source), self.G_et(target))
 
 
 class Classifiers(nn.Module):
@@ -125,7 +133,7 @@ class TERGAN(AdversarialModule):
 
     def synthesise(self, expression_code: Tensor, identity_code: Tensor) -> Tensor:
         """The faces (B, 3, S, S) of codes f(e) (B, 30) and f(i) (B, 50): G_de (3.1.2)."""
-        return self._user.G_de(torch.cat([expression_code, identity_code], 1))
+        return self._user.decode(expression_code, identity_code)
 
     def expression_codes(self, images: Tensor, baseline: bool = False) -> Tensor:
         """f(e) (B, 30); ``baseline``: of the encoder as stage 1 left it, the paper's CNN baseline (4.4)."""
@@ -209,9 +217,9 @@ class TERGAN(AdversarialModule):
         optimizer = self.optimizers()[0]  # type: ignore[index]
         x_s, x_t = batch["source_image"], batch["target_image"]
         with torch.no_grad():
-            code = torch.cat([G.G_es(x_s), G.G_et(x_t)], 1)
+            f_e, f_i = G.G_es(x_s), G.G_et(x_t)
         with self.toggled_optimizer(optimizer):
-            g = self._reconstruction(G.G_de(code), batch)
+            g = self._reconstruction(G.decode(f_e, f_i), batch)
             weights = (c.w_if, c.w_ef, c.w_irec, c.w_erec)
             total = sum(w * loss for w, loss in zip(weights, g.values(), strict=True))
             self.take_step(optimizer, total)  # type: ignore[arg-type]
@@ -238,7 +246,7 @@ class TERGAN(AdversarialModule):
 
         # step a: synthesise
         f_e, f_i = G.G_es(x_s), G.G_et(x_t)
-        x_bar = G.G_de(torch.cat([f_e, f_i], 1))
+        x_bar = G.decode(f_e, f_i)
 
         with self.toggled_optimizer(opt_d):  # eq. 1, minimised with its sign turned (T6)
             loss_d_real = self._as_real(self.D(x_s)[0], y_e)

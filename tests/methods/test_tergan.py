@@ -98,6 +98,17 @@ def test_the_decoder_can_learn_alone_before_stage_two():
     assert sum(values[-1] for values in seen.values()) < 0.8 * sum(values[0] for values in seen.values())
 
 
+@pytest.mark.parametrize("encoder", ["G_es", "G_et"])
+def test_codes_of_any_size_give_pictures_that_can_still_learn(encoder):
+    G = build(small()).generator
+    x = batch()["source_image"]
+    with torch.no_grad():
+        before = G(x, x)
+        getattr(G, encoder).fc.weight *= 1000
+        after = G(x, x)
+    assert after.abs().mean() < 0.6 and (after - before).abs().mean() < 0.01
+
+
 def test_stage_two_trains_everything_but_the_feature_networks():
     module = build(small())
     before = weights(module)
