@@ -80,8 +80,11 @@ def headlines(result: Mapping[str, Any]) -> dict[str, float]:
             own |= {f"{name}, degrees": value for name, value in row["angles"].items()}
             own |= _verified(result["identity"], result["method"])
         case "transfer" | "aipgan":
-            own = {"expression recognised": result["expression"][result["method"]]}
-            own |= _verified(result["identity"], result["method"])
+            recognised = result["expression"][result["method"]]
+            own = {"expression recognised": recognised} | _verified(result["identity"], result["method"])
+            for name, table in _judged(result["identity"], result["method"]).items():
+                own[f"product with {name}"] = recognised * table[result["method"]]["accuracy"]
+            own |= _likenesses(result.get("likeness", {}), result["method"])
         case _:
             summary = result["summary"]
             own = {
@@ -92,8 +95,18 @@ def headlines(result: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _verified(identity: Mapping[str, Any], method: str) -> dict[str, float | None]:
-    judged = {name: table for name, table in identity.items() if method in table}
     return {
         f"verified by {name}, of Real": table[method]["accuracy"] / table["real"]["accuracy"]
-        for name, table in judged.items()
+        for name, table in _judged(identity, method).items()
     }
+
+
+def _judged(identity: Mapping[str, Any], method: str) -> Mapping[str, Any]:
+    return {name: table for name, table in identity.items() if method in table}
+
+
+def _likenesses(likeness: Mapping[str, Any], method: str) -> dict[str, float | None]:
+    """AIP-GAN's two measures, through the networks of its losses and through a judge apart."""
+    names = {"expression": "Exp-Sim", "expression_judge": "Exp-Sim by the judge"}
+    means = {title: likeness[key][method]["mean"] for key, title in names.items() if key in likeness}
+    return ({"Face-Verf": likeness["face"][method]["share"]} if "face" in likeness else {}) | means

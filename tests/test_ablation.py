@@ -108,7 +108,14 @@ def test_headlines_of_every_protocol():
     }  # fmt: skip
     assert headlines(moved) == {"AU presence": 0.6, "yaw, degrees": 3.0, "verified by dlib, of Real": 0.5}
     given = {"protocol": "transfer", "method": "M", "identity": identity, "expression": {"M": 0.7}}
-    assert headlines(given) == {"expression recognised": 0.7, "verified by dlib, of Real": 0.5}
+    reached = {"expression recognised": 0.7, "verified by dlib, of Real": 0.5, "product with dlib": 0.315}
+    assert headlines(given) == pytest.approx(reached)
+    likeness = {
+        "face": {"M": {"share": 0.8, "mean": 0.9}},
+        "expression_judge": {"M": {"share": None, "mean": 0.6}},
+    }
+    measured = reached | {"Face-Verf": 0.8, "Exp-Sim by the judge": 0.6}
+    assert headlines(given | {"protocol": "aipgan", "likeness": likeness}) == pytest.approx(measured)
     row = {"l1": 0.1, "au": {"mse_mean": 1.0, "pcc_mean": 0.5}, "geometry": {"pcc_mean": 0.4}}
     later = {"protocol": "frames", "method": "M", "scores": {"M": row}}
     assert headlines(later) == {"L1": 0.1, "AU MSE": 1.0, "AU PCC": 0.5, "geometry PCC": 0.4}
