@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,23 @@ _BESIDE = (
     "data.prepare_workers",
 )
 """Keys that make no other experiment."""
+LONGEST = 60
+"""Characters of changed keys that a row of a table can be called by."""
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluation: ``seed`` of its run (or the fold of a cross-validation), ``folder`` of tables and figures."""
+    """One evaluation: ``seed`` of its run (or the fold of a cross-validation), ``folder`` of tables and figures.
+
+    ``changes``: in what the run differs from its experiment; ``label``: what tables call it.
+    """
 
     experiment: str
     changes: str
     seed: int
     folder: Path
     result: Mapping[str, Any]
-
-    @property
-    def label(self) -> str:
-        """The experiment, and what was changed of it."""
-        return f"{self.experiment} {self.changes}".strip()
+    label: str = ""
 
 
 def collect(runs: Iterable[Run]) -> list[Evaluated]:
@@ -73,11 +74,27 @@ def collect(runs: Iterable[Run]) -> list[Evaluated]:
                 seed = int(run.folder.name.rpartition("-")[2])
                 result |= {"protocol": kind, "method": title, "command": command, "judges": {}}
             one = Evaluated(config.name, _changes(config, method), seed, path.parent, result)
-            found.pop((one.label, seed, name), None)  # the newest stands last
-            found[one.label, seed, name] = one
+            key = (f"{one.experiment} {one.changes}", seed, name)
+            found.pop(key, None)  # the newest stands last
+            found[key] = one
     if not found:
         raise UserError("no run has been evaluated yet; type: facegan evaluate RUN (facegan runs lists them)")
-    return list(found.values())
+    return _labelled(list(found.values()))
+
+
+def _labelled(evaluations: list[Evaluated]) -> list[Evaluated]:
+    """Each with a label: the experiment and its changes, or, where those are many, a number for them."""
+    numbers: dict[str, list[str]] = {}
+    labelled = []
+    for one in evaluations:
+        label = f"{one.experiment} {one.changes}".strip()
+        if len(one.changes) > LONGEST:
+            others = numbers.setdefault(one.experiment, [])
+            if one.changes not in others:
+                others.append(one.changes)
+            label = f"{one.experiment}, changed ({others.index(one.changes) + 1})"
+        labelled.append(replace(one, label=label))
+    return labelled
 
 
 def other_judges(run: Run) -> list[Mapping[str, Any]]:
@@ -93,6 +110,9 @@ def _changes(config: Any, method: str) -> str:
         shipped = _flat(plain(load_config(config.name))) if method in METHODS else {}
     except UserError:  # a YAML of somebody's own
         return ""
+    start = str(config.get("init_from") or "")
+    if shipped.get("init_from") in Path(start).parts:  # a run notes the checkpoint that the name stood for
+        config = OmegaConf.merge(config, {"init_from": shipped["init_from"]})
     own = _flat(OmegaConf.to_container(config))
     keys = [key for key in own if not key.startswith(_BESIDE) and own[key] != shipped.get(key, own[key])]
     return " ".join(f"{key}={own[key]}" for key in keys)

@@ -154,6 +154,8 @@ def _origin(label: str, one: Evaluated) -> str:
         + (f", {people:,} test people" if people else ""),
         f"command: `{result['command']}`", f"folder: `{one.folder.parent.name}`",
     ]  # fmt: skip
+    if one.changes and one.changes not in label:
+        said.insert(0, f"changed: `{one.changes}`")
     return f"* **{label}**: " + "; ".join(said) + "."
 
 

@@ -99,6 +99,29 @@ def test_the_newest_run_of_a_seed_counts_and_other_keys_are_another_row(tmp_path
     assert "| 0.90 " not in text
 
 
+def test_many_changes_are_told_below_the_table(tmp_path):
+    keys = [f"method.{name}=7" for name in ("w_identity", "w_perceptual", "w_msssim")]
+    settings = [keys, keys, [*keys, "method.w_rec=3"]]
+    runs = [
+        run_of(tmp_path, "eggan_demo", seed, eggan_result("eggan_demo", 0.3), f"2026-01-0{k + 1}", overrides)
+        for k, (seed, overrides) in enumerate(zip((0, 1, 0), settings, strict=True))
+    ]
+    text = paper_table(table("mean squared error"), collect(runs))
+    assert cells(text, "**eggan_demo, changed (1)**")[1] == "2 seeds"
+    assert cells(text, "**eggan_demo, changed (2)**")[1] == "1 seed"
+    assert text.count("changed: `method.") == 2 and "method.w_msssim=7" in text
+
+
+def test_the_run_that_a_name_stood_for_is_no_change(tmp_path):
+    start = "init_from=/runs/tergan_generated_first/2026-01-01/checkpoints/last.ckpt"
+    other = start.replace("tergan_generated_first", "tergan_bu4dfe")
+    runs = [
+        run_of(tmp_path, "tergan_generated_48", 0, eggan_result("x", 0.3), f"2026-01-0{k}", [override])
+        for k, override in enumerate((start, other), 1)
+    ]
+    assert [one.changes for one in collect(runs)] == ["", "init_from=checkpoints/last.ckpt"]
+
+
 def test_folds_of_a_cross_validation_have_a_standard_error(tmp_path):
     home, runs = tmp_path / "tergan_demo-2folds", []
     for fold, accuracy in enumerate((0.6, 0.8)):
