@@ -17,7 +17,7 @@ from tests.test_transferring import SMALL
 @pytest.fixture(scope="module")
 def people(tmp_path_factory) -> Path:
     return FOLDER_LAYOUT.write(
-        tmp_path_factory.mktemp("faces"), people=4, pictures=14, size=96, workers=1, aus="prototypes",
+        tmp_path_factory.mktemp("faces"), people=5, pictures=14, size=96, workers=1, aus="prototypes",
         light_spread=0.0, pose_spread=(1.0, 1.0, 1.0),
     )  # fmt: skip
 
@@ -47,15 +47,17 @@ def test_every_fold_once_and_then_a_table(people, homes, monkeypatch, capsys):
     assert trained == ["fold-1", "fold-0"], "a fold that is done is not done again"
 
     home = written["table"].parent
-    tested = []
+    tested, counts = [], []
     for fold in range(2):
         with (home / f"fold-{fold}" / "people.csv").open() as lines:
             rows = list(csv.DictReader(lines))
         tested += [row["identity"] for row in rows if row["part"] == "test"]
+        counts.append(len(tested) - sum(counts))
         assert {row["part"] for row in rows} == {"train", "test"}
-    assert sorted(tested) == sorted(set(tested)) and len(tested) == 4, "everybody is tested on once"
+    assert sorted(tested) == sorted(set(tested)) and len(tested) == 5, "everybody is tested on once"
     whole = json.loads(written["all figures"].read_text())
-    assert set(whole["folds"]) == {"0", "1"} and whole["folds"]["0"]["people"] == 2
+    assert set(whole["folds"]) == {"0", "1"} and sorted(counts) == [2, 3]
+    assert [whole["folds"][k]["people"] for k in "01"] == counts, "and measured on those, not on the others"
     assert "2 folds of people" in written["table"].read_text() and written["t-SNE"].stat().st_size > 1000
 
     # measured again without training again

@@ -240,18 +240,42 @@ class Says(torch.nn.Module):
         return self.logits[0], self.logits[1]
 
 
-def test_eq_2_asks_for_the_source_s_expression_and_the_target_s_person():
-    """T5: not for x_s's person, as the formula is printed."""
-    data = batch()
-    expression = torch.tensor([SIX.index(e) for e in data["source_expression"].tolist()])
-    costs = {}
-    for side in ("source", "target"):
-        module = build(small())
-        module.D = Says(expression, data[f"{side}_identity"])
-        seen = recorded(module, "g_adv")
-        run(module, data, epochs=1)
-        costs[side] = seen[0]
-    assert costs["target"] < 0.01 and costs["source"] > 5  # half of the pairs are of two people
+FAKE = 6
+
+
+@pytest.mark.parametrize(
+    ("expression", "person", "wanted"),
+    [
+        (lambda right: right, "target", True),
+        (lambda right: (right + 1) % 6, "target", False),
+        (lambda right: torch.full_like(right, FAKE), "target", False),
+        (lambda right: right, "source", False),  # T5: not x_s's person, as the formula is printed
+    ],
+)
+def test_eq_2_asks_for_the_source_s_expression_and_the_target_s_person(expression, person, wanted):
+    data, module = batch(), build(small())
+    right = torch.tensor([SIX.index(e) for e in data["source_expression"].tolist()])
+    module.D = Says(expression(right), data[f"{person}_identity"])
+    seen = recorded(module, "g_adv")
+    run(module, data, epochs=1)
+    assert seen[0] < 0.01 if wanted else seen[0] > 5  # half of the pairs are of two people
+
+
+def test_features_are_stage_one_s_of_the_right_picture():
+    """Eq. 8 compares with x_s through h_1, eq. 9 with x_t through h_2; the encoders in training have no part."""
+    data, module = batch(), build(small())
+    x_s, x_t = data["source_image"], data["target_image"]
+    with torch.no_grad():
+        like_source, like_target = (module._reconstruction(x, data) for x in (x_s, x_t))
+        assert like_source["g_ef"] == 0 < like_source["g_if"]
+        assert like_target["g_if"] == 0 < like_target["g_ef"]
+        for encoder in (module.generator.G_es, module.generator.G_et):
+            for p in encoder.parameters():
+                p.mul_(3).add_(0.1)
+        assert module._reconstruction(x_s, data)["g_if"] == like_source["g_if"]
+        assert module._reconstruction(x_t, data)["g_ef"] == like_target["g_ef"]
+        module.pretrained.G_et.blocks[0][0].weight.add_(torch.randn(1))
+        assert module._reconstruction(x_s, data)["g_if"] != like_source["g_if"]
 
 
 def test_the_recogniser_leaves_no_gradient_in_the_encoder():
