@@ -124,10 +124,10 @@ def recognise_files(run: str, places: Sequence[str], out: str | None = None, che
             results.append((str(picture), p))
             if table:
                 table.writerow((picture, names[p.argmax()], *(f"{v:.4f}" for v in p)))
-    if not results:
-        raise UserError(
-            f"nothing to recognise: {'; '.join(left_out) or 'no pictures in ' + ', '.join(places)}"
-        )
+        if not results:
+            raise UserError(
+                f"nothing to recognise: {'; '.join(left_out) or 'no pictures in ' + ', '.join(places)}"
+            )
     width = max(len(name) for name, _ in results)
     lines = [f"{'':{width}}  {'expression':10}  " + "  ".join(f"{name:>9}" for name in names)]
     lines += [
@@ -139,14 +139,23 @@ def recognise_files(run: str, places: Sequence[str], out: str | None = None, che
 
 @contextmanager
 def _table(out: str | None) -> Iterator[Any]:
-    """A CSV that is open before the work begins, and has each row as soon as it is known; None without a file."""
+    """A CSV that is open before the work begins, and has each row as soon as it is known; None without a file.
+
+    Until the end it is called ``.part``: an older table of that name stays until there is another.
+    """
     if out is None:
         yield None
         return
     if Path(out).suffix != ".csv" or Path(out).is_dir() or not Path(out).parent.is_dir():
         raise UserError(f"--out {out}: name a .csv file in a folder that exists")
-    with open(out, "w", newline="", buffering=1) as file:
-        yield csv.writer(file, lineterminator="\n")
+    part = Path(f"{out}.part")
+    with part.open("w", newline="", buffering=1) as file:
+        try:
+            yield csv.writer(file, lineterminator="\n")
+        except UserError:
+            part.unlink()
+            raise
+    part.replace(out)
 
 
 def _pictures(places: Sequence[str]) -> Iterator[Path]:

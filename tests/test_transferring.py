@@ -137,7 +137,14 @@ def test_recognised_pictures_are_written_as_they_come(run, people, tmp_path, mon
 
     monkeypatch.setattr(editing.FaceEditor, "cut", tiring)
     assert main(["recognise", str(run.folder), str(people / "p000000"), "--out", str(out)]) == 130
-    assert len(list(csv.DictReader(out.open()))) == 3
+    assert len(list(csv.DictReader((tmp_path / "table.csv.part").open()))) == 3
+
+
+def test_an_older_table_stays_where_nothing_is_recognised(run, tmp_path):
+    out = tmp_path / "table.csv"
+    out.write_text("kept\n")
+    assert main(["recognise", str(run.folder), str(tmp_path), "--out", str(out)]) == 2
+    assert out.read_text() == "kept\n" and [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
 def test_weights_are_taken_over_but_for_layers_of_other_people(run, people, capsys):
