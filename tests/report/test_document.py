@@ -113,8 +113,9 @@ def test_many_changes_are_told_below_the_table(tmp_path):
 
 
 def test_the_run_that_a_name_stood_for_is_no_change(tmp_path):
-    start = "init_from=/runs/tergan_generated_first/2026-01-01/checkpoints/last.ckpt"
-    other = start.replace("tergan_generated_first", "tergan_bu4dfe")
+    shipped = load_config("tergan_generated_48").init_from
+    start = f"init_from=/runs/{shipped}/2026-01-01/checkpoints/last.ckpt"
+    other = start.replace(shipped, "tergan_bu4dfe")
     runs = [
         run_of(tmp_path, "tergan_generated_48", 0, eggan_result("x", 0.3), f"2026-01-0{k}", [override])
         for k, override in enumerate((start, other), 1)
