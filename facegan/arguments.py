@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.generated.request import LAYOUTS
+from datamodules.generated.request import AU_MIXES, LAYOUTS
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--head", choices=["procedural", "ict"], default="procedural")
     sub.add_argument(
         "--aus",
-        choices=["mixed", "prototypes", "independent", "apexes"],
+        choices=AU_MIXES,
         help="which expressions (folder); apexes: as Oulu-CASIA's sequences end",
     )
     sub.add_argument(

@@ -12,11 +12,11 @@ from datamodules.generated.head import load_head
 from datamodules.generated.layout import Layout, LayoutOptions
 from datamodules.generated.person import Person
 from datamodules.generated.render import Picture, apex, draw_shot, render
+from datamodules.generated.request import AU_MIXES
 from datamodules.generated.sequences import OULU_EMOTIONS, OULU_FRAME, OULU_SIZE, film, mixture
 from facegan.config import UserError, check
 from facegan.faces import AU_MAX, EXPRESSIONS, N_AUS
 
-AU_MIXES = ("mixed", "prototypes", "independent", "apexes")
 _BASIC = tuple(OULU_EMOTIONS.values())
 
 _Label = tuple[str, str, str]

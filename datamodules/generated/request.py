@@ -10,6 +10,7 @@ from datamodules.locking import lock
 from facegan.config import UserError, check
 
 MARK = "GENERATED.json"
+AU_MIXES = ("mixed", "prototypes", "independent", "apexes")
 LAYOUTS = ("folder", "rafd", "oulu_casia", "bu4dfe", "mmi", "voxceleb", "celeba")
 
 
@@ -41,7 +42,7 @@ class GenerateConfig:
     def __post_init__(self) -> None:
         check("generate.layout", self.layout, LAYOUTS)
         check("generate.head", self.head, ("procedural", "ict"))
-        check("generate.aus", self.aus, ("mixed", "prototypes", "independent", "apexes"))
+        check("generate.aus", self.aus, AU_MIXES)
         if self.defects and self.layout == "folder":
             raise UserError(
                 f"generate: the layout {self.layout} has no defects to write; leave --defects out"
