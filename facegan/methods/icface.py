@@ -67,6 +67,9 @@ class ICface(AdversarialModule):
         self.config = c = config
         self.reenactor = Reenactor(c)
         self.reenactor_ema = moving_average(self.reenactor, c.ema_half_life, batch_size)
+        for part in self.reenactor_ema.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                part.momentum = 0.3  # of every tenth batch: see _update_average
         self.D = nets.Discriminator(size, c.critic, c.critic_width)
         self.C: LightCNN29v2 | None = None
         self.people: nn.Linear | None = None
@@ -137,14 +140,14 @@ class ICface(AdversarialModule):
         # dropout draws from the process's own stream: set by the batch's number, so that a resumed run draws the same
         torch.manual_seed(self._generator.initial_seed() % 2**31 + self.trainer.global_rank)
         first = self.config.stages["recogniser"] * self.trainer.num_training_batches
-        for optimizer in self.optimizers()[:2]:  # type: ignore[index]
+        late = 0.1 if self.batches_seen - first >= self.config.step_at else 1.0
+        rates = (self.config.lr, self.config.lr_critic)
+        for optimizer, lr in zip(self.optimizers()[:2], rates, strict=True):  # type: ignore[index]
             for group in optimizer.param_groups:
-                group["lr"] = self.config.lr * (
-                    0.1 if self.batches_seen - first >= self.config.step_at else 1
-                )
+                group["lr"] = late * lr
         losses = (self.recogniser_step if self.batches_seen < first else self.adversarial_step)(batch)
         if self.batches_seen >= first and self.config.ema_half_life > 0:
-            self.reenactor_ema.update_parameters(self.reenactor)
+            self._update_average(batch)
         self.batches_seen += 1
         self.log_losses(losses, rows)
 
@@ -191,6 +194,24 @@ class ICface(AdversarialModule):
             total = self._weighted(g_n, "_n")
             self.take_step(opt_g, total + self._weighted(g_a, "") if c.update == "joint" else total)
         return d | g_a | g_n
+
+    def _update_average(self, batch: dict[str, Tensor]) -> None:
+        """The moving average, with BatchNorm statistics of its own, from every tenth batch.
+
+        Averaged statistics are those of no network: while weights move fast, pictures made with them are grey.
+        """
+        average: Any = self.reenactor_ema.module
+        own = [buffer.clone() for buffer in average.buffers()]
+        self.reenactor_ema.update_parameters(self.reenactor)
+        for buffer, value in zip(average.buffers(), own, strict=True):
+            buffer.copy_(value)
+        if self.config.generator_norm == "batch" and self.batches_seen % 10 == 0:
+            source, fa_d = batch["source_image"], self.attributes(batch["target_pose"], batch["target_au"])
+            for part in average.modules():
+                part.train(isinstance(part, nn.BatchNorm2d))
+            with torch.no_grad():
+                average(source, fa_d, self.neutral_attributes(len(source)))
+            average.eval()
 
     def _animator_losses(
         self, animated: Tensor, source: Tensor, x: Tensor, fa_d: Tensor
@@ -253,10 +274,13 @@ class ICface(AdversarialModule):
             self.C.train(self.current_epoch < self.config.stages["recogniser"])
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """RMSprop for both generators, and for D (docs/icface.md I12); Adam for LightCNN, where it is trained here."""
+        """One for both generators and one for D (docs/icface.md I12); Adam for LightCNN, where it is trained here."""
         c = self.config
         optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.RMSprop(part.parameters(), c.lr, c.alpha) for part in (self.reenactor, self.D)
+            torch.optim.RMSprop(part.parameters(), lr, c.alpha)
+            if c.optimizer == "rmsprop"
+            else torch.optim.Adam(part.parameters(), lr, c.betas)
+            for part, lr in ((self.reenactor, c.lr), (self.D, c.lr_critic))
         ]
         if self.C is not None and self.people is not None:
             optimizers.append(

@@ -19,9 +19,12 @@ class ICfaceConfig:
     )
     step_at: int = 150_000  # batches after which the rate is a tenth (I12)
 
-    # optimisers: RMSprop, as in what the authors left
-    lr: float = 2e-4
-    alpha: float = 0.99
+    # optimisers, as in what the authors left (I12)
+    optimizer: str = "rmsprop"  # rmsprop: as left | adam: whose first steps are no longer than the later ones
+    lr: float = 2e-4  # of both generators
+    lr_critic: float = 2e-4
+    alpha: float = 0.99  # of RMSprop
+    betas: tuple[float, float] = (0.5, 0.999)  # of Adam
     lr_recogniser: float = 1e-3
     clip_gradient: float | None = None
     ema_half_life: float = 10_000  # pictures; 0 turns averaging off
@@ -55,16 +58,18 @@ class ICfaceConfig:
         check("method.update", self.update, ("joint", "alternating"))
         check("method.pseudo_truth", self.pseudo_truth, ("source", "neutral"))
         check("method.recogniser", self.recogniser, ("published", "trained"))
+        check("method.optimizer", self.optimizer, ("rmsprop", "adam"))
         check("method.generator_norm", self.generator_norm, ("batch", "instance"))
         check("method.critic", self.critic, ("patch", "released"))
         check("method.lr", self.lr, above=0)
+        check("method.lr_critic", self.lr_critic, above=0)
         check("method.lr_recogniser", self.lr_recogniser, above=0)
         check("method.pose_range", self.pose_range, above=0)
         if self.clip_gradient is not None:
             check("method.clip_gradient", self.clip_gradient, above=0)
         check_ranges(
             "method", self, **{key: (0, None) for key in vars(self) if key.startswith("w_")},
-            recogniser_epochs=(0, None), epochs=(0, None), step_at=(0, None), alpha=(0, 0.99999),
+            recogniser_epochs=(0, None), epochs=(0, None), step_at=(0, None), alpha=(0, 0.99999), betas=(0, 0.99999),
             ema_half_life=(0, None), recogniser_width=(1 / 16, 4), generator_width=(1, None),
             generator_blocks=(1, None), dropout=(0, 0.99), critic_width=(2, None),
         )  # fmt: skip

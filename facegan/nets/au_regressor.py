@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegan.faces import N_AUS
+from facegan.precision import full
 
 SIZE = 128
 
@@ -78,7 +79,8 @@ def to_size(images: Tensor, size: int = SIZE) -> Tensor:
     """Pictures (B, 3, S, S) at the network's size, bilinear with antialiasing."""
     if images.shape[-2:] == (size, size):
         return images
-    return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
+    # nothing resizes bfloat16 on a CPU
+    return F.interpolate(full(images), (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
 @torch.no_grad()

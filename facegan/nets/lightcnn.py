@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegan.config import UserError
+from facegan.precision import full
 
 FEATURES = 256
 PUBLISHED_FILE = "LightCNN_29Layers_V2_checkpoint.pth.tar"
@@ -93,6 +94,7 @@ class LightCNN29v2(nn.Module):
 
 def to_grey(images: Tensor) -> Tensor:
     """RGB (B, 3, S, S) in [-1, 1] -> the network's input (B, 1, 128, 128) in [0, 1]."""
+    images = full(images)  # nothing resizes bfloat16 on a CPU
     weights = images.new_tensor(GREY).view(1, 3, 1, 1)
     grey = ((images + 1) / 2 * weights).sum(1, keepdim=True)
     if grey.shape[-2:] != (128, 128):

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from facegan.config import UserError
 from facegan.nets.blocks import group_norm
+from facegan.precision import full
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convs of VGG16's stages."""
@@ -66,6 +67,7 @@ class VGGFace(nn.Module):
 
     def _layers(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         """Each conv's name and output, before its ReLU."""
+        images = full(images)  # nothing resizes bfloat16 on a CPU
         x = (images + 1) * 127.5 - images.new_tensor(MEAN).view(1, 3, 1, 1)
         if x.shape[-1] != self.size:
             x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)

@@ -57,7 +57,8 @@ def joint(module: ICface) -> ICface:
 def test_defaults_are_the_released_ones():
     c = ICfaceConfig()
     assert (c.generator_width, c.generator_blocks, c.generator_norm, c.dropout) == (128, 6, "batch", 0.5)
-    assert (c.w_fa, c.w_identity, c.w_reconstruction) == (10, 1, 10) and (c.lr, c.alpha) == (2e-4, 0.99)
+    assert (c.w_fa, c.w_identity, c.w_reconstruction) == (10, 1, 10)
+    assert (c.optimizer, c.lr, c.lr_critic, c.alpha) == ("rmsprop", 2e-4, 2e-4, 0.99)
     assert c.pose_range == 0.70 and c.neutralizer and c.update == "joint"
 
 
@@ -191,15 +192,43 @@ def test_without_a_neutraliser_the_animator_works_on_the_source():
     assert torch.equal(module.neutralise(x), x)
 
 
-def test_the_rate_falls_to_a_tenth():
-    module = joint(build(small(step_at=3)))
+@pytest.mark.parametrize(
+    ("optimizer", "kind"), [("rmsprop", torch.optim.RMSprop), ("adam", torch.optim.Adam)]
+)
+def test_rates_of_generators_and_critic_fall_to_a_tenth(optimizer, kind):
+    module = joint(build(small(step_at=3, lr=4e-4, optimizer=optimizer)))
     rates = []
     log = module.log_losses
-    module.log_losses = lambda losses, rows: (
-        rates.append(module.optimizers()[0].param_groups[0]["lr"]) or log(losses, rows)
-    )
+
+    def noted(losses, rows):
+        both = [o.optimizer if hasattr(o, "optimizer") else o for o in module.optimizers()[:2]]
+        assert all(isinstance(o, kind) for o in both)
+        rates.append([o.param_groups[0]["lr"] for o in both])
+        log(losses, rows)
+
+    module.log_losses = noted
     run(module, batch(), epochs=1, batches=5)
-    assert rates == pytest.approx([2e-4] * 3 + [2e-5] * 2)
+    assert rates == [pytest.approx(r) for r in [[4e-4, 2e-4]] * 3 + [[4e-5, 2e-5]] * 2]
+
+
+def test_the_average_has_statistics_of_its_own():
+    """The trained networks' BatchNorm statistics, or averages of them, are not those of averaged weights."""
+    module, data = joint(build(small(w_identity=0, lr=2e-3, ema_half_life=400))), batch()
+    run(module, data, epochs=1, batches=200)
+    average = module.reenactor_ema.module
+    fa, fa_n = module.attributes(data["target_pose"], data["target_au"]), module.neutral_attributes(4)
+    with torch.no_grad():
+        used = average(data["source_image"], fa, fa_n)
+        for part in average.modules():
+            part.train(isinstance(part, torch.nn.BatchNorm2d))
+        wanted = average(data["source_image"], fa, fa_n)
+        average.eval()
+        own = {name: b for name, b in average.named_buffers() if name.endswith("running_mean")}
+        for name, live in module.reenactor.named_buffers():
+            if name in own:
+                own[name].copy_(live)
+        with_live = average(data["source_image"], fa, fa_n)
+    assert F.l1_loss(used, wanted) < 0.5 * F.l1_loss(with_live, wanted)
 
 
 def test_dropout_draws_by_the_number_of_the_batch():
@@ -253,7 +282,14 @@ def test_learns_to_reenact_a_few_faces():
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("update", "both"), ("critic", "big"), ("pose_range", 0), ("dropout", 1), ("generator_norm", "layer")],
+    [
+        ("update", "both"),
+        ("critic", "big"),
+        ("pose_range", 0),
+        ("dropout", 1),
+        ("generator_norm", "layer"),
+        ("optimizer", "sgd"),
+    ],
 )
 def test_values_out_of_range_are_named(key, value):
     with pytest.raises(UserError, match=f"method.{key}"):

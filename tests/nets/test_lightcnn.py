@@ -82,3 +82,5 @@ def test_grey_has_the_range_the_network_was_trained_with():
     torch.testing.assert_close(to_grey(white).mean(), torch.tensor(1.0))
     torch.testing.assert_close(to_grey(red).mean(), torch.tensor(0.299))
     assert to_grey(-white).abs().max() == 0
+    halved = to_grey(white.bfloat16())  # as a generator gives them under autocast
+    assert halved.dtype == torch.float32 and halved.shape == (1, 1, 128, 128)
