@@ -64,16 +64,20 @@ def transfer_files(
         raise UserError(f"nothing to transfer: {'; '.join(left_out)}")
     seen = _attention(editor, x_s, attention)
     judge, rows, notes = DlibJudge(), [[None, *to_uint8(x_s)]], [[""] * (len(x_s) + 1)]
+    of_sources, nearer = judge(x_s), 0
     for target in x_t:
         results = editor.transfer(x_s, target.expand_as(x_s))
         features = judge(torch.cat([target[None], results]))
         rows.append(list(to_uint8(torch.cat([target[None], results]))))
-        notes.append(["", *(verdict(d) for d in (features[1:] - features[0]).norm(dim=1).tolist())])
+        away = (features[1:] - features[0]).norm(dim=1)
+        nearer += int((away < (features[1:] - of_sources).norm(dim=1)).sum())
+        notes.append(["", *(verdict(d) for d in away.tolist())])
     figures.save(path, figures.grid(rows, notes=notes))
     same = sum(note.startswith("same") for row in notes for note in row)
     return "\n".join([
         f"{path}: {len(x_s)} expressions (columns) on {len(x_t)} people (rows){seen}",
-        f"{judge.description}: {same} of {len(x_s) * len(x_t)} within {SAME_PERSON} of the person of their row",
+        f"{judge.description}: {nearer} of {len(x_s) * len(x_t)} nearer to the person of their row than to the source, "
+        f"{same} within {SAME_PERSON} of them (a threshold for photographs: generated people are often as near)",
         *(f"left out: {reason}" for reason in left_out),
     ])  # fmt: skip
 
@@ -134,7 +138,9 @@ def recognise_files(run: str, places: Sequence[str], out: str | None = None, che
         f"{name:{width}}  {names[p.argmax()]:10}  " + "  ".join(f"{v:9.2f}" for v in p) for name, p in results
     ]
     lines += [f"left out: {reason}" for reason in left_out]
-    return "\n".join(lines + ([f"{out}: {len(results):,} pictures"] if out else []))
+    return "\n".join(
+        lines + ([f"{out}: {len(results):,} picture{'' if len(results) == 1 else 's'}"] if out else [])
+    )
 
 
 @contextmanager

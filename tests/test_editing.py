@@ -134,6 +134,7 @@ def test_unchanged_aus_stay_as_they_are():
         (["--au", "AU12=4", "--steps", "0"], "must be 1 or more"),
         (["--au", "AU12=4", "--out", "x.tiff"], "name a .png"),
         (["--au", "AU12=4", "--image", "none.jpg"], "file is missing"),
+        (["--au", "AU12=4", "--image", "."], "a folder, not a picture"),
         (["--au", "AU12=4", "--checkpoint", "best2"], "no checkpoint"),
         (["--like-au", "none.csv"], "none.csv"),
     ],

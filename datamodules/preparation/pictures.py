@@ -40,6 +40,8 @@ def read_picture(path: str | Path) -> np.ndarray:
             image = ImageOps.exif_transpose(file)
     except FileNotFoundError:
         raise UnreadablePicture("file is missing") from None
+    except IsADirectoryError:
+        raise UnreadablePicture("a folder, not a picture") from None
     # Pillow's decoders raise what they like on damaged files: SyntaxError, struct.error, ValueError …
     except Exception as error:
         if is_empty(path):
