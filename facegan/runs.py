@@ -6,9 +6,10 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ def family(name: str, overrides: Sequence[str]) -> Path:
 
 
 def find_run(name: str) -> Run:
-    """A run by its folder, the newest run of an experiment, or a packed one that came with the package.
+    """A run by its folder, the newest run of an experiment or of a folder, or a packed one that came with the package.
 
     Raises:
         UserError: neither exists; names what does.
@@ -136,10 +137,12 @@ def find_run(name: str) -> Run:
     for folder in (Path(name), runs_home() / name, PRETRAINED / name):  # a path, or EXPERIMENT/TIME
         if (folder / "config.yaml").is_file():
             return Run(folder)
-    runs = [run for run in all_runs() if run.folder.parent.name == name]
+    runs = [run for run in all_runs() if run.folder.parent.name == name] or _runs_in(Path(name))
     if runs:  # one that was stopped before its first checkpoint hides no other
         return next((run for run in reversed(runs) if run.last.exists()), runs[-1])
     known = sorted({run.folder.parent.name for run in all_runs()})
+    if len(known) > 8:
+        known = [*(get_close_matches(name, known, 8) or known[:8]), "others"]
     raise UserError(
         f"no run folder {name!r} and no run of an experiment of that name in {runs_home()}; "
         + (f"there are runs of {', '.join(known)}" if known else "train one first: facegan train eggan_demo")
@@ -148,9 +151,15 @@ def find_run(name: str) -> Run:
 
 def all_runs() -> list[Run]:
     """All runs, oldest first."""
-    return sorted(
-        (Run(p.parent) for p in runs_home().glob("*/*/config.yaml")), key=lambda run: run.folder.name
-    )
+    return _by_time(runs_home().glob("*/*/config.yaml"))
+
+
+def _runs_in(folder: Path) -> list[Run]:
+    return _by_time(folder.glob("*/config.yaml"))
+
+
+def _by_time(configs: Iterable[Path]) -> list[Run]:
+    return sorted((Run(path.parent) for path in configs), key=lambda run: run.folder.name)
 
 
 def code_version() -> dict[str, Any]:

@@ -164,6 +164,14 @@ def test_a_run_stopped_before_its_first_checkpoint_hides_no_other(homes):
     runs[1].last.parent.mkdir()
     runs[1].last.touch()
     assert find_run("eggan_rafd") == runs[1]
+    assert find_run(str(runs[0].folder.parent)) == runs[1]  # a folder of runs
+
+
+def test_of_many_runs_the_nearest_are_named(homes):
+    for name in ("eggan_mmi", "eggan_rafd", *(f"tergan_oulu-{fold}folds" for fold in range(20))):
+        Run(homes / "runs" / name / "2026-01-01").write_config({"name": name})
+    with pytest.raises(UserError, match="there are runs of eggan_rafd, others"):
+        find_run("egan_rafd")
 
 
 def test_a_run_that_is_gone_on_with_keeps_the_version_it_was_begun_by(homes, monkeypatch):
