@@ -1,11 +1,12 @@
 """TER-GAN: transfer, edit and recognise expressions with one network (Ali and Hughes, 2019).
 
-Where the paper is silent or contradicts itself the choice and its reason stand beside the option; T1..T20
+Where the paper is silent or contradicts itself the choice and its reason stand beside the option; T1..T21
 number them.
 """
 
 import math
 from dataclasses import asdict
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -166,21 +167,25 @@ class TERGAN(AdversarialModule):
             )
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Stage 1 trains the encoders as classifiers, stage 2 everything (3.1.4); on wish the decoder in between."""
-        rows = len(batch["source_image"])
+        """Stage 1 trains the encoders as classifiers, stage 2 everything (3.1.4); on wish the decoder before and after."""
+        rows, c = len(batch["source_image"]), self.config
         self.begin_batch(rows)
-        stage1 = self.config.pretrain_epochs * self.trainer.num_training_batches
-        stage2 = stage1 + self.config.decoder_epochs * self.trainer.num_training_batches
+        epochs = (c.pretrain_epochs, c.decoder_epochs, c.epochs)
+        attaching, stage2, polish = (n * self.trainer.num_training_batches for n in accumulate(epochs))
         self._decay_rates()
-        if self.batches_seen < stage1:
+        if self.batches_seen < attaching:
             losses = self.pretraining_step(batch)
         elif self.batches_seen < stage2:
-            losses = self.decoder_step(batch)
-        else:
+            losses = self.decoder_step(batch, (c.w_if, c.w_ef, c.w_irec, c.w_erec))
+        elif self.batches_seen < polish:
             losses = self.adversarial_step(batch)
+        else:
+            losses = self.decoder_step(batch, c.polish_weights)
         self.batches_seen += 1
-        if self.batches_seen == stage1:
+        if self.batches_seen == attaching:
             self.attach()
+        if self.batches_seen == polish and c.polish_epochs > 0:
+            self.generator.load_state_dict(self._user.state_dict())  # what rests now is what users get
         self.log_losses(losses, rows)
 
     def pretraining_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -207,23 +212,22 @@ class TERGAN(AdversarialModule):
             G.G_et.load_state_dict(pretrained.G_et.state_dict())
         self.generator_ema.module.load_state_dict(self.generator.state_dict())
 
-    def decoder_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The decoder learns to draw what the resting encoders say, from eq. 6 to 9.
+    def decoder_step(self, batch: dict[str, Tensor], weights: tuple[float, ...]) -> dict[str, Tensor]:
+        """The decoder learns to draw what the resting encoders say, from eq. 6 to 9, weighted in eq. 10's order.
 
-        Not in the paper. While the decoder draws nothing, eq. 4 and 5 ask codes of real pictures to be like that of
-        a grey one, and what stage 1 has taught the encoders is lost.
+        Not in the paper. Before stage 2: while the decoder draws nothing, eq. 4 and 5 ask codes of real pictures to
+        be like that of a grey one, and what stage 1 has taught the encoders is lost. After it: T21.
         """
-        c, G = self.config, self.generator
+        G = self.generator
         optimizer = self.optimizers()[0]  # type: ignore[index]
         x_s, x_t = batch["source_image"], batch["target_image"]
         with torch.no_grad():
             f_e, f_i = G.G_es(x_s), G.G_et(x_t)
         with self.toggled_optimizer(optimizer):
             g = self._reconstruction(G.decode(f_e, f_i), batch)
-            weights = (c.w_if, c.w_ef, c.w_irec, c.w_erec)
             total = sum(w * loss for w, loss in zip(weights, g.values(), strict=True))
             self.take_step(optimizer, total)  # type: ignore[arg-type]
-        if c.ema_half_life > 0:
+        if self.config.ema_half_life > 0:
             self.generator_ema.update_parameters(G)
         return g
 
@@ -323,17 +327,20 @@ class TERGAN(AdversarialModule):
         ]
         return torch.stack([w * d for w, d in zip(self.config.layer_weights, distances, strict=True)]).sum()
 
-    def _progress(self) -> tuple[float, float]:
-        """Share of stage 1's and of stage 2's batches that is done; 0 or less before a stage."""
+    def _progress(self) -> tuple[float, float, float]:
+        """Share of the batches of stage 1, of stage 2 and of the polish that is done; 0 or less before it."""
         c = self.config
         epoch = self.batches_seen / self.trainer.num_training_batches
-        before = c.pretrain_epochs + c.decoder_epochs
-        return epoch / max(1, c.pretrain_epochs), (epoch - before) / max(1, c.epochs)
+        stage2 = c.pretrain_epochs + c.decoder_epochs
+        starts, lengths = (0, stage2, stage2 + c.epochs), (c.pretrain_epochs, c.epochs, c.polish_epochs)
+        first, second, polish = ((epoch - a) / max(1, n) for a, n in zip(starts, lengths, strict=True))
+        return first, second, polish
 
     def _decay_rates(self) -> None:
-        first, second = self._progress()
+        first, second, polish = self._progress()
         c = self.config
-        stages = ((c.lr, second), (c.lr, second), (c.lr_pretrain, first))
+        in_polish = c.polish_epochs > 0 and polish >= 0
+        stages = ((c.lr, polish if in_polish else second), (c.lr, second), (c.lr_pretrain, first))
         for optimizer, (lr, progress) in zip(self.optimizers(), stages, strict=True):  # type: ignore[arg-type]
             linear_decay(optimizer, lr, progress, c.decay_from)
 

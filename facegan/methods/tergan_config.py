@@ -1,4 +1,4 @@
-"""What TER-GAN can be asked: the paper's values, and the choices where it is silent or contradicts itself (T1..T20)."""
+"""What TER-GAN can be asked: the paper's values, and the choices where it is silent or contradicts itself (T1..T21)."""
 
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ class TERGANConfig:
         0  # between them: the decoder alone, against codes that collapse (as in AIP-GAN, 3.2)
     )
     epochs: int = 100  # stage 2: everything (T19)
+    polish_epochs: int = 0  # after it: the decoder alone, without D, which costs people their looks (T21)
     decay_from: float = (
         1.0  # share of a stage after which its rate falls linearly to 0; the paper has no schedule
     )
@@ -43,6 +44,12 @@ class TERGANConfig:
     w_det: float = 0.3  # lambda_5, eq. 5
     w_des: float = 0.3  # lambda_6, eq. 4
     w_adv: float = 0.5  # lambda_7, eq. 3
+    polish_weights: tuple[float, float, float, float] = (
+        1.0,
+        1.0,
+        1.0,
+        1.0,
+    )  # lambda_1 to 4 of the polish (T21)
     layer_weights: tuple[float, ...] = (0.5, 0.6, 0.7, 0.88, 0.99)  # omega_1l = omega_2l (4.1)
 
     # choices
@@ -81,7 +88,8 @@ class TERGANConfig:
             check("method.clip_gradient", self.clip_gradient, above=0)
         check_ranges(
             "method", self, **{key: (0, None) for key in vars(self) if key.startswith("w_")},
-            epochs=(0, None), pretrain_epochs=(0, None), decoder_epochs=(0, None), decay_from=(0, 1),
+            epochs=(0, None), pretrain_epochs=(0, None), decoder_epochs=(0, None), polish_epochs=(0, None),
+            polish_weights=(0, None), decay_from=(0, 1),
             betas=(0, 0.99999), encoder_share=(0, 1), identity_share=(0, 1),
             ema_half_life=(0, None), layer_weights=(0, None),
             expression_code=(1, None), identity_code=(1, None),
@@ -99,4 +107,4 @@ class TERGANConfig:
     @property
     def total_epochs(self) -> int:
         """Epochs of all stages."""
-        return self.pretrain_epochs + self.decoder_epochs + self.epochs
+        return self.pretrain_epochs + self.decoder_epochs + self.epochs + self.polish_epochs
