@@ -98,6 +98,39 @@ def test_the_decoder_can_learn_alone_before_stage_two():
     assert sum(values[-1] for values in seen.values()) < 0.8 * sum(values[0] for values in seen.values())
 
 
+def test_the_polish_moves_the_decoder_of_the_averaged_networks_alone():
+    module = build(small(epochs=1, polish_epochs=1, lr=1e-3, ema_half_life=100))
+    before: dict[str, torch.Tensor] = {}
+    step = module.decoder_step
+
+    def first(data, weights):
+        if not before:
+            before.update(steps.weights(module))
+        return step(data, weights)
+
+    module.decoder_step = first
+    run(module, batch(), epochs=2, batches=4)
+    assert moved(before, module, 2) == {"generator.G_de", "generator_ema.module"}
+    averaged = dict(module.generator_ema.module.named_parameters())
+    for name, value in before.items():
+        if name.startswith("generator."):
+            assert torch.equal(value, before[f"generator_ema.module.{name.removeprefix('generator.')}"])
+            if "G_de" not in name:
+                torch.testing.assert_close(averaged[name.removeprefix("generator.")], value)
+
+
+@pytest.mark.parametrize(
+    "place, loss", [(0, "g_if"), (1, "g_ef"), (2, "g_irec"), (3, "g_erec")], ids=lambda x: str(x)
+)
+def test_the_polish_has_weights_of_its_own(place, loss):
+    off: dict = {key: 0.0 for key in WEIGHTS} | {"lr": 2e-3, "ema_half_life": 0}
+    weights = tuple(1.0 if k == place else 0.0 for k in range(4))
+    module = build(small(epochs=0, polish_epochs=1, polish_weights=weights, **off))
+    seen = recorded(module, loss)
+    run(module, batch(), epochs=1, batches=25)
+    assert seen[-1] < 0.9 * seen[0]
+
+
 @pytest.mark.parametrize("encoder", ["G_es", "G_et"])
 def test_codes_of_any_size_give_pictures_that_can_still_learn(encoder):
     G = build(small()).generator
@@ -295,15 +328,17 @@ def test_reversal_ramps_up_over_stage_two():
 
 
 def test_each_stage_has_its_rate_and_may_let_it_fall():
-    module = build(small(pretrain_epochs=1, epochs=1, lr=1e-4, lr_pretrain=1e-3, decay_from=0.5))
+    epochs = {"pretrain_epochs": 1, "epochs": 1, "polish_epochs": 1}
+    module = build(small(**epochs, lr=1e-4, lr_pretrain=1e-3, decay_from=0.5))
     seen, decay = [], module._decay_rates
     module._decay_rates = lambda: (
         decay() or seen.append([o.param_groups[0]["lr"] for o in module.optimizers()])
     )
-    run(module, batch(), epochs=2, batches=4)
+    run(module, batch(), epochs=3, batches=4)
     assert [rates[2] for rates in seen[:4]] == pytest.approx([1e-3, 1e-3, 1e-3, 5e-4])
-    assert [rates[0] for rates in seen[4:]] == pytest.approx([1e-4, 1e-4, 1e-4, 5e-5])
-    assert all(rates[0] == rates[1] for rates in seen)
+    assert [rates[0] for rates in seen[4:8]] == pytest.approx([1e-4, 1e-4, 1e-4, 5e-5])
+    assert [rates[0] for rates in seen[8:]] == pytest.approx([1e-4, 1e-4, 1e-4, 5e-5])
+    assert all(rates[0] == rates[1] for rates in seen[:8])
 
 
 def test_learns_to_transfer_on_a_few_faces():
