@@ -181,6 +181,7 @@ class TERGAN(AdversarialModule):
             losses = self.adversarial_step(batch)
         else:
             losses = self.decoder_step(batch, c.polish_weights)
+            self._user.load_state_dict(self.generator.state_dict())  # no D, no specks: nothing to average
         self.batches_seen += 1
         if self.batches_seen == attaching:
             self.attach()
