@@ -88,13 +88,15 @@ class Discriminator(nn.Module):
                 f"data.image_size={size} is too small for ICface's discriminator; take 48 or more"
             )
         self.realness = nn.Conv2d(channels, 1, 4, 1, 1)
-        self.attributes = nn.Sequential(nn.Conv2d(channels, ATTRIBUTES, side), nn.Flatten(), nn.Sigmoid())
+        self.attributes = nn.Conv2d(channels, ATTRIBUTES, side)
+        # tens of thousands of normed inputs: as a sum, one step of the optimiser would saturate the sigmoids for good
+        self.share = side**-2 if preset == "patch" else 1.0
         init_normal(self)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """C_1's logits, and C_2's attributes."""
         seen = self.trunk(images)
-        return self.realness(seen), self.attributes(seen)
+        return self.realness(seen), (self.share * self.attributes(seen)).flatten(1).sigmoid()
 
 
 def _patch_trunk(width: int) -> nn.Sequential:
