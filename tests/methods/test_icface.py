@@ -213,7 +213,7 @@ def test_rates_of_generators_and_critic_fall_to_a_tenth(optimizer, kind):
 
 def test_the_average_has_statistics_of_its_own():
     """The trained networks' BatchNorm statistics, or averages of them, are not those of averaged weights."""
-    module, data = joint(build(small(w_identity=0, lr=2e-3, ema_half_life=400))), batch()
+    module, data = joint(build(small(w_identity=0, lr=2e-3, optimizer="adam", ema_half_life=400))), batch()
     run(module, data, epochs=1, batches=200)
     average = module.reenactor_ema.module
     fa, fa_n = module.attributes(data["target_pose"], data["target_au"]), module.neutral_attributes(4)
@@ -271,13 +271,13 @@ def test_published_lightcnn_is_frozen_and_not_needed_in_use(tmp_path, monkeypatc
 
 def test_learns_to_reenact_a_few_faces():
     """Overfit: nearer to the driven frame than the source is."""
-    light = {"w_fa": 1.0, "w_identity": 0.0, "lr": 1e-3, "generator_norm": "instance"}
-    module, data = build(small(**light)), batch()
+    adam = {"optimizer": "adam", "lr": 1e-3, "lr_critic": 5e-4}
+    module, data = build(small(w_fa=1.0, w_identity=0.0, generator_norm="instance", **adam)), batch()
     run(module, data, epochs=1, batches=220)
     module.eval()
     result = module.reenact(data["source_image"], data["target_pose"], data["target_au"])
     copy = F.l1_loss(data["source_image"], data["target_image"])
-    assert F.l1_loss(result, data["target_image"]) < 0.9 * copy
+    assert F.l1_loss(result, data["target_image"]) < 0.4 * copy
 
 
 @pytest.mark.parametrize(
