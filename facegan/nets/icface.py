@@ -89,7 +89,7 @@ class Discriminator(nn.Module):
             )
         self.realness = nn.Conv2d(channels, 1, 4, 1, 1)
         self.attributes = nn.Conv2d(channels, ATTRIBUTES, side)
-        # tens of thousands of normed inputs: as a sum, one step of the optimiser would saturate the sigmoids for good
+        # of 115,200 normed inputs at 128 pixels: were it a sum, one step could saturate the sigmoids for good
         self.share = side**-2 if preset == "patch" else 1.0
         init_normal(self)
 

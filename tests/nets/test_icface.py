@@ -66,3 +66,14 @@ def test_a_deconv_is_the_released_one():
 def test_too_small_a_picture_is_refused():
     with pytest.raises(ValueError, match="image_size=16"):
         Discriminator(16)
+
+
+def test_a_step_of_the_paper_s_rate_leaves_c_2_able_to_learn():
+    torch.manual_seed(0)
+    D, images = Discriminator(128, width=16), torch.rand(4, 3, 128, 128) * 2 - 1
+    optimizer = torch.optim.RMSprop(D.parameters(), 2e-4, 0.99)
+    for _ in range(2):
+        optimizer.zero_grad()
+        D(images)[1].square().sum().backward()  # towards 0, where most AUs are
+        optimizer.step()
+    assert 0.05 < D(images)[1].min() and D(images)[1].mean() < 0.5
