@@ -123,7 +123,7 @@ def test_the_polish_moves_the_decoder_of_the_averaged_networks_alone():
     "place, loss", [(0, "g_if"), (1, "g_ef"), (2, "g_irec"), (3, "g_erec")], ids=lambda x: str(x)
 )
 def test_the_polish_has_weights_of_its_own(place, loss):
-    off: dict = {key: 0.0 for key in WEIGHTS} | {"lr": 2e-3, "ema_half_life": 0}
+    off: dict = dict.fromkeys(WEIGHTS, 0.0) | {"lr": 2e-3, "ema_half_life": 0}
     weights = tuple(1.0 if k == place else 0.0 for k in range(4))
     module = build(small(epochs=0, polish_epochs=1, polish_weights=weights, **off))
     seen = recorded(module, loss)
