@@ -167,7 +167,7 @@ class TERGAN(AdversarialModule):
             )
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Stage 1 trains both encoders as classifiers, stage 2 everything (3.1.4); the decoder alone before and after."""
+        """Stage 1 trains both encoders as classifiers, stage 2 everything (3.1.4); before and after, the decoder."""
         rows, c = len(batch["source_image"]), self.config
         self.begin_batch(rows)
         epochs = (c.pretrain_epochs, c.decoder_epochs, c.epochs)
