@@ -180,13 +180,13 @@ class TERGAN(AdversarialModule):
         elif self.batches_seen < polish:
             losses = self.adversarial_step(batch)
         else:
+            if self.batches_seen == polish:
+                self.generator.load_state_dict(self._user.state_dict())  # what rests now is what users get
             losses = self.decoder_step(batch, c.polish_weights)
             self._user.load_state_dict(self.generator.state_dict())  # no D, no specks: nothing to average
         self.batches_seen += 1
         if self.batches_seen == attaching:
             self.attach()
-        if self.batches_seen == polish and c.polish_epochs > 0:
-            self.generator.load_state_dict(self._user.state_dict())  # what rests now is what users get
         self.log_losses(losses, rows)
 
     def pretraining_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:

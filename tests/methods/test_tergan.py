@@ -119,6 +119,17 @@ def test_the_polish_moves_the_decoder_of_the_averaged_networks_alone():
         assert torch.equal(averaged[name], value)
 
 
+def test_a_polish_alone_begins_on_the_averaged_networks():
+    module = build(small(epochs=0, polish_epochs=1, ema_half_life=100))
+    with torch.no_grad():
+        for value in module.generator.parameters():
+            value.mul_(1.1)
+    wanted = weights(module.generator_ema.module.G_es)
+    run(module, batch(), epochs=1, batches=2)
+    for part in (module.generator, module.generator_ema.module):
+        assert all(torch.equal(value, wanted[name]) for name, value in part.G_es.named_parameters())
+
+
 @pytest.mark.parametrize(
     "place, loss", [(0, "g_if"), (1, "g_ef"), (2, "g_irec"), (3, "g_erec")], ids=lambda x: str(x)
 )
