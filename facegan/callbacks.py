@@ -54,9 +54,9 @@ class RunCheckpoint(Checkpoint):
             self._due = False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the best one so far; rank 0 decides, for it alone has the judges' figures."""
+        """Save the best one so far, of equals the latest; rank 0 decides, for it alone has the judges' figures."""
         quality = trainer.strategy.broadcast(self._quality(trainer.callback_metrics))
-        if quality is not None and (self.best is None or quality > self.best):
+        if quality is not None and (self.best is None or quality >= self.best):
             self.best = quality
             self._save(trainer, pl_module, self.run.best)
 

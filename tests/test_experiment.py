@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from datamodules.generated.folder import FOLDER_LAYOUT
 from datamodules.generated.request import GenerateConfig, ensure_generated, wait_until_generated
 from facegan import experiment
 from facegan import runs as runs_module
+from facegan.callbacks import RunCheckpoint
 from facegan.cli import main
 from facegan.config import UserError
 from facegan.methods.eggan import EGGAN
@@ -336,6 +338,7 @@ def same_on_all_ranks(module):
     print("ranks are equal", flush=True)
 
 EGGAN.on_fit_end = same_on_all_ranks
+from facegan.callbacks import RunCheckpoint
 from facegan.cli import main
 sys.exit(main())
 """
@@ -398,3 +401,15 @@ def test_in_single_precision_two_ranks_are_as_near_as_rounding_allows(people, tm
     assert one != flipped, "another order must round differently, or the yardstick is none"
     assert apart(two, slice(2)) < 1e-5
     assert apart(two, slice(None)) < 10 * apart(flipped, slice(None))
+
+
+def test_of_equally_good_checkpoints_the_latest_is_the_best(tmp_path):
+    """An accuracy that is soon 1 must not keep a network of the first stage."""
+    saved: list[float] = []
+    trainer = SimpleNamespace(strategy=SimpleNamespace(broadcast=lambda value: value), callback_metrics={})
+    keeper = RunCheckpoint(Run(tmp_path), every=1, monitor=("val/accuracy",))
+    keeper._save = lambda *args: saved.append(keeper.best)
+    for value in (0.5, 1.0, 0.9, 1.0):
+        trainer.callback_metrics = {"val/accuracy": torch.tensor(value)}
+        keeper.on_validation_end(trainer, None)
+    assert saved == [0.5, 1.0, 1.0]

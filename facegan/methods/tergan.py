@@ -183,7 +183,10 @@ class TERGAN(AdversarialModule):
             if self.batches_seen == polish:
                 self.generator.load_state_dict(self._user.state_dict())  # what rests now is what users get
             losses = self.decoder_step(batch, c.polish_weights)
-            self._user.load_state_dict(self.generator.state_dict())  # no D, no specks: nothing to average
+            # no D, no specks: nothing to average
+            self._user.G_de.load_state_dict(self.generator.G_de.state_dict())
+        if attaching <= self.batches_seen < polish and c.ema_half_life > 0:
+            self.generator_ema.update_parameters(self.generator)
         self.batches_seen += 1
         if self.batches_seen == attaching:
             self.attach()
@@ -228,8 +231,6 @@ class TERGAN(AdversarialModule):
             g = self._reconstruction(G.decode(f_e, f_i), batch)
             total = sum(w * loss for w, loss in zip(weights, g.values(), strict=True))
             self.take_step(optimizer, total)  # type: ignore[arg-type]
-        if self.config.ema_half_life > 0:
-            self.generator_ema.update_parameters(G)
         return g
 
     def _reconstruction(self, x_bar: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -278,8 +279,6 @@ class TERGAN(AdversarialModule):
             logits = G.recogniser(f_e.detach())
             recogniser = F.cross_entropy(full(logits), y_e)
             self.take_step(opt_g, total + recogniser)  # type: ignore[arg-type]
-        if c.ema_half_life > 0:
-            self.generator_ema.update_parameters(G)
         return {
             "d_real": loss_d_real, "d_identity": loss_d_identity, "d_fake": loss_d_fake, **g,
             "d_es_accuracy": d_es_accuracy, "d_et_accuracy": d_et_accuracy,

@@ -44,12 +44,7 @@ class TERGANConfig:
     w_det: float = 0.3  # lambda_5, eq. 5
     w_des: float = 0.3  # lambda_6, eq. 4
     w_adv: float = 0.5  # lambda_7, eq. 3
-    polish_weights: tuple[float, float, float, float] = (
-        1.0,
-        1.0,
-        1.0,
-        1.0,
-    )  # lambda_1 to 4 of the polish (T21)
+    polish_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)  # lambda_1 to lambda_4 of the polish (T21)
     layer_weights: tuple[float, ...] = (0.5, 0.6, 0.7, 0.88, 0.99)  # omega_1l = omega_2l (4.1)
 
     # choices
@@ -101,6 +96,8 @@ class TERGANConfig:
             check("method.expressions", name, EXPRESSIONS)
         if len(self.expressions) < 2 or len(set(self.expressions)) < len(self.expressions):
             raise UserError(f"method.expressions={self.expressions}: name two or more, each once")
+        if len(self.polish_weights) != 4:
+            raise UserError("method.polish_weights: four of them, for eq. 9, 8, 6 and 7")
         if len(self.layer_weights) != len(self.encoder_widths):
             raise UserError("method.layer_weights: one weight for each of method.encoder_widths")
 

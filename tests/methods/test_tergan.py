@@ -381,6 +381,7 @@ def test_learns_to_transfer_on_a_few_faces():
         ({"expressions": ["anger", "joy"]}, "method.expressions"),
         ({"expressions": ["anger"]}, "name two or more"),
         ({"layer_weights": (1.0,)}, "method.layer_weights"),
+        ({"polish_weights": (1.0,)}, "method.polish_weights"),
         ({"down": "pool"}, "method.down"),
         ({"w_adv": -1.0}, "method.w_adv"),
     ],
