@@ -1,6 +1,6 @@
 """ICface: interpretable and controllable face reenactment (Tripathy, Kannala and Rahtu, WACV 2020).
 
-Where the paper is silent or contradicts itself the choice and its reason stand beside the option; I1..I16
+Where the paper is silent or contradicts itself the choice and its reason stand beside the option; I1..I17
 number them.
 """
 
@@ -134,18 +134,25 @@ class ICface(AdversarialModule):
     # ------------------------------------------------------------------ training
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        """Where LightCNN is to be trained, that first; then eq. 5."""
+        """Where LightCNN is to be trained, that first; then, if asked for, what needs no adversary; then eq. 5."""
         rows = len(batch["source_image"])
         self.begin_batch(rows)
         # dropout draws from the process's own stream: set by the batch's number, so that a resumed run draws the same
         torch.manual_seed(self._generator.initial_seed() % 2**31 + self.trainer.global_rank)
-        first = self.config.stages["recogniser"] * self.trainer.num_training_batches
+        stages, per_epoch = self.config.stages, self.trainer.num_training_batches
+        first = stages["recogniser"] * per_epoch
+        second = first + stages["supervised"] * per_epoch
         late = 0.1 if self.batches_seen - first >= self.config.step_at else 1.0
         rates = (self.config.lr, self.config.lr_critic)
         for optimizer, lr in zip(self.optimizers()[:2], rates, strict=True):  # type: ignore[index]
             for group in optimizer.param_groups:
                 group["lr"] = late * lr
-        losses = (self.recogniser_step if self.batches_seen < first else self.adversarial_step)(batch)
+        if self.batches_seen < first:
+            losses = self.recogniser_step(batch)
+        elif self.batches_seen < second:
+            losses = self.supervised_step(batch)
+        else:
+            losses = self.adversarial_step(batch)
         if self.batches_seen >= first and self.config.ema_half_life > 0:
             self._update_average(batch)
         self.batches_seen += 1
@@ -161,6 +168,24 @@ class ICface(AdversarialModule):
             self.take_step(optimizer, loss)
         right = (logits.argmax(1) == batch["source_identity"]).float().mean()
         return {"recogniser": loss, "recogniser_accuracy": right}
+
+    def supervised_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Generators by eq. 4 alone, C_2 by real frames: heads turn before the adversaries meet (I17)."""
+        c, R = self.config, self.reenactor
+        opt_g, opt_d = self.optimizers()[:2]  # type: ignore[index]
+        source, x = batch["source_image"], batch["target_image"]
+        fa_d = self.attributes(batch["target_pose"], batch["target_au"])
+        fa_n = self.neutral_attributes(len(source))
+        with self.toggled_optimizer(opt_d):
+            d_fa = _squares(self.D(x)[1], fa_d)
+            self.take_step(opt_d, c.w_fa * d_fa)
+        with self.toggled_optimizer(opt_g):
+            neutral = R.neutral(source, fa_n)
+            losses = {"reconstruction": F.l1_loss(full(R.G_A(neutral, fa_d)), full(x))}
+            if R.G_N is not None:
+                losses["reconstruction_n"] = self._to_pseudo_truth(neutral, source, fa_n)
+            self.take_step(opt_g, c.w_reconstruction * torch.stack([*losses.values()]).sum())
+        return {"d_fa": d_fa} | losses
 
     def adversarial_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """One update of D, and of both generators: at once (eq. 5), or G_A and then G_N."""
@@ -226,15 +251,19 @@ class ICface(AdversarialModule):
     def _neutraliser_losses(self, neutral: Tensor, source: Tensor, fa_n: Tensor) -> dict[str, Tensor]:
         realness, attributes = self.D(neutral)
         losses = {"adv_n": _bce(realness, 1), "fa_n": _squares(attributes, fa_n)}
-        G_A, seen = self.reenactor.G_A, source if self.config.pseudo_truth == "source" else neutral
-        with torch.no_grad():  # the pseudo ground truth (I7)
-            # by its running statistics: BatchNorm takes from a batch what all of it shares, here the attributes
-            truth = G_A.eval()(seen, fa_n)
-            G_A.train()
-        losses["reconstruction_n"] = F.l1_loss(full(neutral), full(truth))  # eq. 4, second term
+        losses["reconstruction_n"] = self._to_pseudo_truth(neutral, source, fa_n)
         if self.C is not None:
             losses["identity_n"] = self._identity(source, neutral)
         return losses
+
+    def _to_pseudo_truth(self, neutral: Tensor, source: Tensor, fa_n: Tensor) -> Tensor:
+        """Eq. 4, second term: the distance from what G_A makes of the same attributes (I7)."""
+        G_A, seen = self.reenactor.G_A, source if self.config.pseudo_truth == "source" else neutral
+        with torch.no_grad():
+            # by its running statistics: BatchNorm takes from a batch what all of it shares, here the attributes
+            truth = G_A.eval()(seen, fa_n)
+            G_A.train()
+        return F.l1_loss(full(neutral), full(truth))
 
     def _weighted(self, losses: dict[str, Tensor], of: str) -> Tensor:
         """A generator's share of eq. 5."""

@@ -1,4 +1,4 @@
-"""What ICface can be asked: the paper's values, the released ones where it is silent, and the choices (I1..I16)."""
+"""What ICface can be asked: the paper's values, the released ones where it is silent, and the choices (I1..I17)."""
 
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ class ICfaceConfig:
 
     # schedule
     recogniser_epochs: int = 0  # before all: LightCNN, where it is trained on the data at hand
+    supervised_epochs: int = 0  # then: all that needs no adversary, eq. 4 and C_2's of eq. 2; not in the paper (I17)
     epochs: int = (
         100  # of joint training; trainer.max_batches=200000 is what the released rates were made for (I12)
     )
@@ -69,12 +70,12 @@ class ICfaceConfig:
             check("method.clip_gradient", self.clip_gradient, above=0)
         check_ranges(
             "method", self, **{key: (0, None) for key in vars(self) if key.startswith("w_")},
-            recogniser_epochs=(0, None), epochs=(0, None), step_at=(0, None), alpha=(0, 0.99999), betas=(0, 0.99999),
+            recogniser_epochs=(0, None), supervised_epochs=(0, None), epochs=(0, None), step_at=(0, None), alpha=(0, 0.99999), betas=(0, 0.99999),
             ema_half_life=(0, None), recogniser_width=(1 / 16, 4), generator_width=(1, None),
             generator_blocks=(1, None), dropout=(0, 0.99), critic_width=(2, None),
         )  # fmt: skip
         if self.total_epochs < 1:
-            raise UserError("method.epochs and method.recogniser_epochs: one of them must be 1 or more")
+            raise UserError("method.epochs and those of the other stages: one of them must be 1 or more")
         if self.recogniser == "trained" and self.w_identity > 0 and self.recogniser_epochs == 0:
             raise UserError("method.recogniser=trained: give it some epochs first (method.recogniser_epochs)")
 
@@ -82,11 +83,11 @@ class ICfaceConfig:
     def stages(self) -> dict[str, int]:
         """Epochs of each stage, in their order."""
         first = self.recogniser_epochs if self.recogniser == "trained" and self.w_identity > 0 else 0
-        return {"recogniser": first, "joint": self.epochs}
+        return {"recogniser": first, "supervised": self.supervised_epochs, "joint": self.epochs}
 
     @property
     def total_epochs(self) -> int:
-        """Epochs of both stages."""
+        """Epochs of all stages."""
         return sum(self.stages.values())
 
     def check_files(self) -> None:

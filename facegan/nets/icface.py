@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from facegan.nets.blocks import init_normal, instance_norm
 
@@ -31,7 +32,8 @@ class Generator(nn.Module):
     def __init__(self, width: int = 128, blocks: int = 6, norm: str = "batch", dropout: float = 0.5) -> None:
         super().__init__()
         normal: Callable[[int], nn.Module] = nn.BatchNorm2d if norm == "batch" else instance_norm
-        pad = nn.ReflectionPad2d if norm == "batch" else nn.ZeroPad2d
+        self.reflecting = norm == "batch"
+        pad = nn.ReflectionPad2d if self.reflecting else nn.ZeroPad2d
         a, b, c = width, 2 * width, 4 * width
         layers: list[nn.Module] = [
             pad(3), nn.Conv2d(3 + ATTRIBUTES, a, 7, bias=False), normal(a), nn.ReLU(),
@@ -49,9 +51,14 @@ class Generator(nn.Module):
 
     def forward(self, images: Tensor, attributes: Tensor) -> Tensor:
         """Pictures in [-1, 1]."""
-        planes = attributes.to(images.dtype)[:, :, None, None].expand(-1, -1, *images.shape[2:])
-        x = torch.cat([images, planes], 1).contiguous(memory_format=torch.channels_last)
-        return self.layers(x)
+        x, attributes = images.contiguous(memory_format=torch.channels_last), attributes.to(images.dtype)
+        if self.reflecting:  # what a constant plane adds is then the same at every pixel: exact, and much cheaper
+            pad, conv = self.layers[0], self.layers[1]
+            weight: Tensor = conv.weight  # type: ignore[assignment]
+            constant = F.linear(attributes, weight[:, 3:].sum((2, 3)))
+            return self.layers[2:](F.conv2d(pad(x), weight[:, :3]) + constant[:, :, None, None])
+        planes = attributes[:, :, None, None].expand(-1, -1, *images.shape[2:])
+        return self.layers(torch.cat([x, planes], 1).contiguous(memory_format=torch.channels_last))
 
 
 class _Residual(nn.Module):
