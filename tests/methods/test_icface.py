@@ -96,6 +96,25 @@ def test_lightcnn_first_then_both_generators_and_d():
         assert changed == {"reenactor.G_N", "reenactor.G_A", "D.trunk", "D.realness", "D.attributes"}
 
 
+def test_supervised_epochs_teach_what_needs_no_adversary():
+    """I17: L1 of both generators and C_2 on real frames fall; C_1 rests, and so does LightCNN."""
+    module = build(small(w_identity=0, epochs=0, supervised_epochs=1, lr=1e-3, lr_critic=1e-3))
+    l1, l1_n, fa = recorded(module, "reconstruction"), recorded(module, "reconstruction_n"), recorded(module, "d_fa")
+    before = weights(module)
+    run(module, batch(), epochs=1, batches=40)
+    assert moved(before, module, 2) == {"reenactor.G_N", "reenactor.G_A", "D.trunk", "D.attributes"}
+    assert l1[-1] < 0.6 * l1[0] and fa[-1] < 0.7 * fa[0]
+    assert l1_n[-1] < 0.8 * max(l1_n), l1_n
+
+
+def test_the_adversaries_meet_after_the_supervised_epochs():
+    module, seen = build(small(w_identity=0, supervised_epochs=1)), []
+    log = module.log_losses
+    module.log_losses = lambda losses, rows: (seen.append("adv" in losses), log(losses, rows))
+    run(module, batch(), epochs=2, batches=2)
+    assert seen == [False, False, True, True]
+
+
 @pytest.mark.parametrize("update", ["joint", "alternating"])
 @pytest.mark.parametrize("name", ["fa", "reconstruction", "identity"])
 def test_each_loss_alone_lowers_itself_for_both_generators(name, update):

@@ -39,9 +39,11 @@ def test_the_result_depends_on_the_attributes(norm):
     assert (a - b).abs().mean() > 1e-3
 
 
-def test_attributes_are_planes_behind_the_picture():
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_attributes_are_planes_behind_the_picture(norm):
+    """Whatever is done to be cheaper: the picture is that of the planes put behind the image."""
     torch.manual_seed(0)
-    net = Generator(4, 1).eval()
+    net = Generator(4, 1, norm).eval()
     x, fa = torch.rand(1, 3, 16, 16), torch.rand(1, 20)
     planes = fa[:, :, None, None] * torch.ones(1, 20, 16, 16)
     torch.testing.assert_close(net(x, fa), net.layers(torch.cat([x, planes], 1)))
