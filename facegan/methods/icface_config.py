@@ -14,7 +14,9 @@ class ICfaceConfig:
 
     # schedule
     recogniser_epochs: int = 0  # before all: LightCNN, where it is trained on the data at hand
-    supervised_epochs: int = 0  # then: all that needs no adversary, eq. 4 and C_2's of eq. 2; not in the paper (I17)
+    supervised_epochs: int = (
+        0  # then: all that needs no adversary, eq. 4 and C_2's of eq. 2; not in the paper (I17)
+    )
     epochs: int = (
         100  # of joint training; trainer.max_batches=200000 is what the released rates were made for (I12)
     )
@@ -70,7 +72,8 @@ class ICfaceConfig:
             check("method.clip_gradient", self.clip_gradient, above=0)
         check_ranges(
             "method", self, **{key: (0, None) for key in vars(self) if key.startswith("w_")},
-            recogniser_epochs=(0, None), supervised_epochs=(0, None), epochs=(0, None), step_at=(0, None), alpha=(0, 0.99999), betas=(0, 0.99999),
+            recogniser_epochs=(0, None), supervised_epochs=(0, None), epochs=(0, None), step_at=(0, None),
+            alpha=(0, 0.99999), betas=(0, 0.99999),
             ema_half_life=(0, None), recogniser_width=(1 / 16, 4), generator_width=(1, None),
             generator_blocks=(1, None), dropout=(0, 0.99), critic_width=(2, None),
         )  # fmt: skip

@@ -99,7 +99,11 @@ def test_lightcnn_first_then_both_generators_and_d():
 def test_supervised_epochs_teach_what_needs_no_adversary():
     """I17: L1 of both generators and C_2 on real frames fall; C_1 rests, and so does LightCNN."""
     module = build(small(w_identity=0, epochs=0, supervised_epochs=1, lr=1e-3, lr_critic=1e-3))
-    l1, l1_n, fa = recorded(module, "reconstruction"), recorded(module, "reconstruction_n"), recorded(module, "d_fa")
+    l1, l1_n, fa = (
+        recorded(module, "reconstruction"),
+        recorded(module, "reconstruction_n"),
+        recorded(module, "d_fa"),
+    )
     before = weights(module)
     run(module, batch(), epochs=1, batches=40)
     assert moved(before, module, 2) == {"reenactor.G_N", "reenactor.G_A", "D.trunk", "D.attributes"}
