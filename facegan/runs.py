@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -159,7 +160,10 @@ def _runs_in(folder: Path) -> list[Run]:
 
 
 def _by_time(configs: Iterable[Path]) -> list[Run]:
-    return sorted((Run(path.parent) for path in configs), key=lambda run: run.folder.name)
+    def key(run: Run) -> list[str | int]:  # fold-10 after fold-9
+        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", run.folder.name)]
+
+    return sorted((Run(path.parent) for path in configs), key=key)
 
 
 def code_version() -> dict[str, Any]:

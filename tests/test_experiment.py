@@ -169,6 +169,16 @@ def test_a_run_stopped_before_its_first_checkpoint_hides_no_other(homes):
     assert find_run(str(runs[0].folder.parent)) == runs[1]  # a folder of runs
 
 
+def test_the_last_fold_is_found_by_its_number(homes):
+    folds = homes / "runs" / "tergan_oulu-11folds"
+    for fold in range(11):
+        run = Run(folds / f"fold-{fold}")
+        run.write_config({"name": "tergan_oulu"})
+        run.last.parent.mkdir()
+        run.last.touch()
+    assert find_run(str(folds)).folder.name == "fold-10"
+
+
 def test_of_many_runs_the_nearest_are_named(homes):
     for name in ("eggan_mmi", "eggan_rafd", *(f"tergan_oulu-{fold}folds" for fold in range(20))):
         Run(homes / "runs" / name / "2026-01-01").write_config({"name": name})
