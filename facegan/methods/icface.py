@@ -170,22 +170,19 @@ class ICface(AdversarialModule):
         return {"recogniser": loss, "recogniser_accuracy": right}
 
     def supervised_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Generators by eq. 4 alone, C_2 by real frames: heads turn before the adversaries meet (I17)."""
-        c, R = self.config, self.reenactor
+        """G_A by eq. 4's first term on the source itself, C_2 by real frames; G_N is a copy of G_A (I17)."""
+        R, source, x = self.reenactor, batch["source_image"], batch["target_image"]
         opt_g, opt_d = self.optimizers()[:2]  # type: ignore[index]
-        source, x = batch["source_image"], batch["target_image"]
         fa_d = self.attributes(batch["target_pose"], batch["target_au"])
-        fa_n = self.neutral_attributes(len(source))
         with self.toggled_optimizer(opt_d):
             d_fa = _squares(self.D(x)[1], fa_d)
-            self.take_step(opt_d, c.w_fa * d_fa)
+            self.take_step(opt_d, self.config.w_fa * d_fa)
         with self.toggled_optimizer(opt_g):
-            neutral = R.neutral(source, fa_n)
-            losses = {"reconstruction": F.l1_loss(full(R.G_A(neutral, fa_d)), full(x))}
-            if R.G_N is not None:
-                losses["reconstruction_n"] = self._to_pseudo_truth(neutral, source, fa_n)
-            self.take_step(opt_g, c.w_reconstruction * torch.stack([*losses.values()]).sum())
-        return {"d_fa": d_fa} | losses
+            reconstruction = F.l1_loss(full(R.G_A(source, fa_d)), full(x))
+            self.take_step(opt_g, self.config.w_reconstruction * reconstruction)
+        if R.G_N is not None:  # the optimum of eq. 4's second term
+            R.G_N.load_state_dict(R.G_A.state_dict())
+        return {"d_fa": d_fa, "reconstruction": reconstruction}
 
     def adversarial_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """One update of D, and of both generators: at once (eq. 5), or G_A and then G_N."""

@@ -14,9 +14,7 @@ class ICfaceConfig:
 
     # schedule
     recogniser_epochs: int = 0  # before all: LightCNN, where it is trained on the data at hand
-    supervised_epochs: int = (
-        0  # then: all that needs no adversary, eq. 4 and C_2's of eq. 2; not in the paper (I17)
-    )
+    supervised_epochs: int = 0  # then: G_A and C_2 by what needs no adversary; not in the paper (I17)
     epochs: int = (
         100  # of joint training; trainer.max_batches=200000 is what the released rates were made for (I12)
     )
