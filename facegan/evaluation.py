@@ -1,13 +1,13 @@
 """A run through a protocol: loads the run, its data and the judges, and calls the protocol that fits.
 
-Of a method that edits: where people are held out that is EGGAN's (4.2); where the test pictures are later frames of
-people trained on, it is that of held-out frames. Of a method that transfers, TER-GAN's (4.2) or AIP-GAN's (4.4); of
-one that reenacts, ICface's (4.1, 4.2).
+Of a method that edits: where people are held out that is EGGAN's (4.2). Of one that reenacts, ICface's (4.1, 4.2). Of
+both, where the test pictures are later frames of people trained on, it is that of held-out frames. Of a method that
+transfers, TER-GAN's (4.2) or AIP-GAN's (4.4).
 """
 
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from facegan.judges import ExpressionJudge, Judges
 from facegan.logs import log_evaluation
 from facegan.methods import METHODS, TITLES
 from facegan.protocols import aipgan, eggan, frames, reenactment, transfer
-from facegan.protocols.common import Protocol
+from facegan.protocols.common import Protocol, interpolation_figure
 from facegan.runs import WEIGHTS, Run
 
 
@@ -119,22 +119,36 @@ def evaluate_run(
             with torch.inference_mode():
                 return module.reenact(images.to(device), pose.to(device), au.to(device)).float()
 
-        reenactment.evaluate(move_head, tested, Judges(device, au_path=own_judge), out, **said)
-        written = {
-            "grid": "grid.png", "errors": "errors.png", "quality table": "table1.md", "AU table": "table2.md",
-        }  # fmt: skip
+        judges = Judges(device, au_path=own_judge)
+        if frames.later_frames(tested):
+
+            def towards(images: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+                return move_head(images, target["pose"], target["au"])
+
+            frames.evaluate(towards, tested, judges, out, turns=True, **said)
+            written = _OF_FRAMES
+        else:
+            reenactment.evaluate(move_head, tested, judges, out, **said)
+            written = {
+                "grid": "grid.png", "errors": "errors.png", "quality table": "table1.md", "AU table": "table2.md",
+            }  # fmt: skip
     else:
-        by_frames = frames.later_frames(tested)
-        evaluate = frames.evaluate if by_frames else eggan.evaluate
-        evaluate(edit, tested, Judges(device, au_path=own_judge), out, **said)
-        tables = (
-            {"table": "table.md"} if by_frames else {"AU table": "table1.md", "identity table": "table2.md"}
-        )
-        written = {"grid": "grid.png", "interpolation": "interpolation.png", **tables}
+        judges = Judges(device, au_path=own_judge)
+        if frames.later_frames(tested):
+            frames.evaluate(lambda images, target: edit(images, target["au"]), tested, judges, out, **said)
+            interpolation_figure(edit, tested, out / "interpolation.png", protocol)
+            written = _OF_FRAMES | {"interpolation": "interpolation.png"}
+        else:
+            eggan.evaluate(edit, tested, judges, out, **said)
+            written = {
+                "grid": "grid.png", "interpolation": "interpolation.png", "AU table": "table1.md",
+                "identity table": "table2.md",
+            }  # fmt: skip
     log_evaluation(config.log, run, out)
     return {key: out / name for key, name in (written | _ALWAYS).items() if (out / name).exists()}
 
 
+_OF_FRAMES = {"grid": "grid.png", "film": "film.mp4", "table": "table.md"}
 _ALWAYS = {"curves": "curves.png", "all figures": "evaluation.json"}
 
 

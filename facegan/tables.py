@@ -73,6 +73,7 @@ def headlines(result: Mapping[str, Any]) -> dict[str, float]:
             own = {
                 "L1": row["l1"], "AU MSE": row["au"]["mse_mean"], "AU PCC": row["au"]["pcc_mean"],
                 "geometry PCC": row["geometry"]["pcc_mean"],
+                **{f"{name}, degrees": value for name, value in row.get("angles", {}).items()},
             }  # fmt: skip
         case "reenactment":
             row = result["rows"][result["method"]]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facegan.faces import AUS
+from facegan.faces import AUS, POSE
 from facegan.judges import GEOMETRY
 from facegan.published import EGGAN_TABLE1_AVERAGE, EGGAN_TABLE1_MSE, EGGAN_TABLE1_PCC, EGGAN_TABLE2
 from facegan.tables import markdown_table, no_face, number, origin
@@ -39,7 +39,7 @@ def eggan_table1(result: Mapping[str, Any]) -> str:
         "The first of the two tables also asks for the target person's brows and mouth, which an edit of\n"
         "another person should not have.\n",
     ]
-    parts.append(origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
+    parts.append(origin(result, [*result["judges"].values()]))
     return "\n".join(parts)
 
 
@@ -88,7 +88,9 @@ def frames_table(result: Mapping[str, Any]) -> str:
         result: what ``protocols.frames.evaluate`` gives, or its ``evaluation.json``.
     """
     header = ["", "L1", "AU MSE", "AU PCC", "geometry PCC", "mouth opening PCC", "no face found"]
-    rows, by_au = [], []
+    rows, by_au, turns = [], [], "pose" in result["judges"]
+    if turns:
+        header += [f"{angle}, °" for angle in POSE]
     for name, row in result["scores"].items():
         au, shape = row["au"], row["geometry"]
         opening = shape["pcc"][GEOMETRY.index("mouth opening")]
@@ -96,17 +98,23 @@ def frames_table(result: Mapping[str, Any]) -> str:
             number(row["l1"], 3),
             *map(number, (au["mse_mean"], au["pcc_mean"], shape["pcc_mean"], opening)),
         ]
-        rows.append([name, *figures, no_face(shape)])
+        angles = [number(row["angles"][angle], 1) for angle in POSE] if turns else []
+        rows.append([name, *figures, no_face(shape), *angles])
         by_au.append([name, *map(number, au["pcc"])])
+    asked = (
+        "AUs and head pose were asked for. The angles are mean absolute errors, less what the\njudge is off by on the "
+        "target frames. A frame moved to its own AUs and pose"
+        if turns
+        else "AUs were asked for: head and light of source and\ntarget differ. A frame edited to its own AUs"
+    )
     parts = [
         "# Held-out frames of people trained on\n",
         markdown_table(header, rows),
-        "L1 is in units of [-1, 1], against the frame whose AUs were asked for: head and light of source and\n"
-        f"target differ. A frame edited to its own AUs: {number(result['reconstruction_l1'], 3)}.\n",
+        f"L1 is in units of [-1, 1], against the frame whose {asked}: {number(result['reconstruction_l1'], 3)}.\n",
         "## PCC of each AU that moves\n",
         markdown_table(["", *result["aus"]], by_au),
     ]
-    parts.append(origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
+    parts.append(origin(result, [*result["judges"].values()]))
     return "\n".join(parts)
 
 

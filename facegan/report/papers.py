@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from facegan.faces import AU_NAMES
+from facegan.faces import AU_NAMES, POSE
 from facegan.published import (
     AIPGAN_TABLE1,
     EGGAN_TABLE1_AVERAGE,
@@ -137,7 +137,7 @@ TABLES: tuple[PaperTable, ...] = (
     ),
     PaperTable(
         "EGGAN", "Frames of a film (no table of the paper)", ("L1 ↓", "AU MSE ↓", "AU PCC ↑"),
-        {}, "", ("eggan_video",), _protocol("frames"),
+        {}, "", ("eggan_video",), lambda result: _protocol("frames")(result) and "pose" not in result["judges"],
         lambda result, name: (
             result["scores"][name]["l1"], *(result["scores"][name]["au"][f"{k}_mean"] for k in ("mse", "pcc")),
         ),
@@ -182,5 +182,14 @@ TABLES: tuple[PaperTable, ...] = (
             "pitch ° ↓": ("pitch_error", 1.0), "yaw ° ↓": ("yaw_error", 1.0), "roll ° ↓": ("roll_error", 1.0),
             "person by LightCNN, % ↑": ("verified_LightCNN", 100.0), "person by dlib, % ↑": ("verified_dlib", 100.0),
         },
+    ),
+    PaperTable(
+        "ICface", "Frames of a film (no table of the paper)",
+        ("L1 ↓", "AU MSE ↓", "AU PCC ↑", "pitch ° ↓", "yaw ° ↓", "roll ° ↓"),
+        {}, "", ("icface_clip",), lambda result: _protocol("frames")(result) and "pose" in result["judges"],
+        lambda result, name: (
+            result["scores"][name]["l1"], *(result["scores"][name]["au"][f"{k}_mean"] for k in ("mse", "pcc")),
+            *(result["scores"][name]["angles"][angle] for angle in POSE),
+        ),
     ),
 )  # fmt: skip
