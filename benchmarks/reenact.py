@@ -18,7 +18,7 @@ from torch import Tensor
 from facegan.editing import FaceEditor
 from facegan.methods.icface import ICface
 from facegan.methods.icface_config import ICfaceConfig
-from facegan.reenacting import AT_ONCE
+from facegan.reenacting import at_once
 
 
 def timed(work: Callable[[], Tensor], device: str) -> tuple[Tensor, float]:
@@ -62,8 +62,8 @@ def main() -> None:
         return torch.cat(results)
 
     def ours() -> Tensor:
-        neutral = editor.neutralise(face)
-        parts = zip(pose.split(AT_ONCE), au.split(AT_ONCE), strict=True)
+        neutral, few = editor.neutralise(face), at_once(editor.device.type)
+        parts = zip(pose.split(few), au.split(few), strict=True)
         return torch.cat([editor.animate(neutral.expand(len(p), -1, -1, -1), p, a) for p, a in parts])
 
     module.to(memory_format=torch.contiguous_format)

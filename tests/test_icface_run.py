@@ -174,7 +174,7 @@ def test_frames_are_not_read_ahead(run, people, film, tmp_path, monkeypatch):
         counts["written"] += 1
         write(self, picture)
 
-    monkeypatch.setattr(reenacting, "AT_ONCE", 3)
+    monkeypatch.setitem(reenacting.AT_ONCE, "cpu", 3)
     monkeypatch.setattr(reenacting, "upright", read)
     monkeypatch.setattr(Film, "write", written)
     driven = ["--driving", str(film), "--driving-csv", str(people / "p000001.csv")]
