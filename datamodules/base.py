@@ -261,6 +261,11 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         return self.config.crop or self.config.image_size
 
     @property
+    def align(self) -> str:
+        """Which crop of a face the pictures are."""
+        return self.config.align
+
+    @property
     def n_identities(self) -> int:
         """Number of people to train on."""
         return len(self.identities)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from facegan.config import UserError
+from facegan.judges.crops import as_judged
 from facegan.judges.expression import AUJudge, ExpressionJudge
 from facegan.judges.identity import SAME_PERSON, DlibJudge, IdentityJudge, LightCNNJudge, similarity
 from facegan.judges.landmarks import GEOMETRY, FaceFinder, HeadPose, LandmarkGeometry, geometry
@@ -27,6 +28,7 @@ __all__ = [
     "Judges",
     "LandmarkGeometry",
     "LightCNNJudge",
+    "as_judged",
     "geometry",
     "similarity",
 ]

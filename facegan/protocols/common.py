@@ -12,7 +12,7 @@ from torch import Tensor
 
 from facegan import figures
 from facegan.faces import EXPRESSIONS, prototype
-from facegan.judges import FaceFinder, IdentityJudge, similarity
+from facegan.judges import FaceFinder, IdentityJudge, as_judged, similarity
 from facegan.metrics import Verification
 from facegan.pixels import to_uint8
 
@@ -91,8 +91,13 @@ def write_samples(folder: Path, count: int = 12, **pictures: Tensor) -> None:
             figures.save(folder / f"{k:02d}-{name}.png", picture)
 
 
-def real_pairs(judge: IdentityJudge, finder: FaceFinder, part: Any, protocol: Protocol) -> dict[str, Any]:
+def real_pairs(
+    judge: IdentityJudge, finder: FaceFinder, part: Any, protocol: Protocol, align: str = "similarity"
+) -> dict[str, Any]:
     """The Real row: all same pairs among test people's pictures, and as many different ones (E16).
+
+    Args:
+        align: crop of the pictures.
 
     Returns:
         What ``metrics.Verification`` gives, its threshold among it; or ``reason``, why there is none.
@@ -111,7 +116,7 @@ def real_pairs(judge: IdentityJudge, finder: FaceFinder, part: Any, protocol: Pr
     features = []
     for start in range(0, len(rows), protocol.batch_size):
         images = part.batch(rows[start : start + protocol.batch_size])["image"]
-        features.append(judge(images, finder(images)))
+        features.append(judge(*as_judged(images, finder(images), align)))
     found = torch.cat(features)
     likeness = similarity(found[first[chosen]], found[second[chosen]])
     if not likeness.isfinite().any():

@@ -19,7 +19,7 @@ from facegan import figures, report
 from facegan.config import UserError
 from facegan.faces import AU_NAMES, POSE
 from facegan.films import Film
-from facegan.judges import GEOMETRY, Judges
+from facegan.judges import GEOMETRY, Judges, as_judged
 from facegan.metrics import Agreement
 from facegan.pixels import to_uint8
 from facegan.protocols.common import Protocol, by_person, json_ready
@@ -108,8 +108,9 @@ def evaluate(
         l1["reconstruction"].append(_l1(own, target["image"]))
         pictures = (source["image"], target["image"], moved)
         for row, images in zip(rows, pictures, strict=True):
-            au[row].update(judges.au(images)[:, moving], target["au"][:, moving])
             points = judges.finder(images)
+            cut, _ = as_judged(images, points, data.align)
+            au[row].update(judges.au(cut)[:, moving], target["au"][:, moving])
             shape[row].update(judges.geometry(images, points), asked)
             if turns:
                 angles[row].append((judges.pose(images, points) - target["pose"]).rad2deg())

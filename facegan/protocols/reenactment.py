@@ -19,7 +19,7 @@ from torch import Tensor
 from facegan import figures, report
 from facegan.config import UserError
 from facegan.faces import AU_NAMES, POSE
-from facegan.judges import Judges, similarity
+from facegan.judges import Judges, as_judged, similarity
 from facegan.judges.quality import quality_judges
 from facegan.metrics import Acceptance, Agreement, Presence
 from facegan.pixels import to_uint8
@@ -99,7 +99,10 @@ def evaluate(
     quality, said = quality_judges()
     scores: dict[tuple[str, str], list[Tensor]] = {(row, name): [] for row in rows for name in quality}
     angles: dict[str, list[Tensor]] = {row: [] for row in rows}
-    real = {judge.name: real_pairs(judge, judges.finder, data.test, protocol) for judge in judges.identity}
+    real = {
+        judge.name: real_pairs(judge, judges.finder, data.test, protocol, data.align)
+        for judge in judges.identity
+    }
     likeness: dict[tuple[str, str], list[Tensor]] = {(row, name): [] for row in rows for name in real}
     for start in track(
         range(0, len(sources), protocol.batch_size), "Evaluating", disable=not protocol.progress
@@ -111,15 +114,17 @@ def evaluate(
         if not start:
             pictures = {"source": source["image"], "target": driver["image"], "result": result}
             write_samples(out_dir / "samples", **pictures)
-        persons = {j.name: j(source["image"], judges.finder(source["image"])) for j in judges.identity}
+        shown = as_judged(source["image"], judges.finder(source["image"]), data.align)
+        persons = {judge.name: judge(*shown) for judge in judges.identity}
         for row, images in zip(rows, (source["image"], driver["image"], result), strict=True):
             points = judges.finder(images)
-            au = judges.au(images)
+            cut, cut_points = as_judged(images, points, data.align)
+            au = judges.au(cut)
             presence[row].update(au, driver["au"])
             intensity[row].update(au, driver["au"])
             angles[row].append((judges.pose(images, points) - driver["pose"]).rad2deg())
             for judge in judges.identity:
-                likeness[row, judge.name].append(similarity(persons[judge.name], judge(images, points)))
+                likeness[row, judge.name].append(similarity(persons[judge.name], judge(cut, cut_points)))
             for name, judged in quality.items():
                 scores[row, name].append(judged(images, source["image"]))
     # Every finder of landmarks has its own idea of where noses are: what it is off by on the drivers themselves does

@@ -25,7 +25,7 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from facegan import figures
 from facegan.config import UserError
 from facegan.faces import AU_NAMES, EXPRESSIONS
-from facegan.judges import ExpressionJudge, Judges, similarity
+from facegan.judges import ExpressionJudge, Judges, as_judged, similarity
 from facegan.metrics import Acceptance, Agreement
 from facegan.pixels import to_uint8
 from facegan.protocols import same_person
@@ -138,14 +138,14 @@ def evaluate(
     """
     protocol = protocol or Protocol()
     out_dir.mkdir(parents=True, exist_ok=True)
-    first = entrants[0].data.test
+    first, align = entrants[0].data.test, entrants[0].data.align
     paths = [_paths(entrant.data.test) for entrant in entrants]
     sources, targets = choose_pairs(first, set.intersection(*map(set, paths)), judge, protocol)
     keys = list(paths[0])
     places = [
         [np.array([of[keys[row]] for row in rows.tolist()]) for rows in (sources, targets)] for of in paths
     ]
-    real = {j.name: real_pairs(j, judges.finder, first, protocol) for j in judges.identity}
+    real = {j.name: real_pairs(j, judges.finder, first, protocol, align) for j in judges.identity}
     thresholds = {name: float(values["threshold"]) for name, values in real.items() if "threshold" in values}
     width = int(judges.au.about["channels"][-1])
     names = (COPY_SOURCE, COPY_TARGET, *(entrant.name for entrant in entrants))
@@ -154,8 +154,8 @@ def evaluate(
     wanted = known[torch.as_tensor(np.asarray(first.expression)[sources])]
     seconds = dict.fromkeys(names, 0.0)
 
-    def judged(images: Tensor, persons: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        points = judges.finder(images)
+    def judged(images: Tensor, persons: Mapping[str, Tensor], align: str) -> dict[str, Tensor]:
+        images, points = as_judged(images, judges.finder(images), align)
         like = {
             j.name: similarity(persons[j.name], j(images, points))
             for j in judges.identity
@@ -168,11 +168,13 @@ def evaluate(
     for start in track(range(0, len(sources), size), "Comparing", disable=not protocol.progress):
         part = slice(start, start + size)
         x_s, x_t = first.batch(sources[part]), first.batch(targets[part])
-        points = judges.finder(x_t["image"])
-        persons = {j.name: j(x_t["image"], points) for j in judges.identity if j.name in thresholds}
-        real_features = judges.au.features(x_s["image"])
-        for name, images in ((COPY_SOURCE, x_s["image"]), (COPY_TARGET, x_t["image"])):
-            rows[name].update(judged(images, persons), real_features, x_s["au"], wanted[part])
+        shown = as_judged(x_t["image"], judges.finder(x_t["image"]), align)
+        persons = {j.name: j(*shown) for j in judges.identity if j.name in thresholds}
+        of_source = judged(x_s["image"], persons, align)
+        real_features = of_source["features"]
+        rows[COPY_SOURCE].update(of_source, real_features, x_s["au"], wanted[part])
+        of_target = judged(x_t["image"], persons, align)
+        rows[COPY_TARGET].update(of_target, real_features, x_s["au"], wanted[part])
         for entrant, (own_sources, own_targets) in zip(entrants, places, strict=True):
             own_s, own_t = (
                 entrant.data.test.batch(own_sources[part]),
@@ -182,7 +184,8 @@ def evaluate(
             with torch.inference_mode():
                 images = entrant.synthesise(own_s, own_t).float().cpu()
             seconds[entrant.name] += time.perf_counter() - begin
-            rows[entrant.name].update(judged(images, persons), real_features, x_s["au"], wanted[part])
+            scores_of = judged(images, persons, entrant.data.align)
+            rows[entrant.name].update(scores_of, real_features, x_s["au"], wanted[part])
     scores = {name: row.compute() for name, row in rows.items()}
     for entrant in entrants:
         about = {

@@ -39,7 +39,7 @@ def eggan_table1(result: Mapping[str, Any]) -> str:
         "The first of the two tables also asks for the target person's brows and mouth, which an edit of\n"
         "another person should not have.\n",
     ]
-    parts.append(origin(result, [*result["judges"].values()]))
+    parts.append(origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
     return "\n".join(parts)
 
 

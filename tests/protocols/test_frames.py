@@ -26,7 +26,9 @@ def film(test_frames=30, still=False):
     train, test = Split(2, 20, 0), Split(1, test_frames, 1)
     if still:
         test.au[:] = 1
-    return SimpleNamespace(train=train, test=test, generated=None, describe=lambda: "folder: photographs")
+    return SimpleNamespace(
+        train=train, test=test, generated=None, describe=lambda: "folder: photographs", align="similarity"
+    )
 
 
 def test_pairs_are_half_the_film_apart_and_every_frame_is_asked_for_once():

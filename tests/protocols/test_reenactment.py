@@ -65,7 +65,9 @@ def judges():
 
 
 def data(**options):
-    return SimpleNamespace(test=Split(**options), generated="procedural", describe=lambda: "toy tracks")
+    return SimpleNamespace(
+        test=Split(**options), generated="procedural", describe=lambda: "toy tracks", align="similarity"
+    )
 
 
 def perfect(images, pose, au):

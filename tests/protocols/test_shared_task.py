@@ -50,7 +50,11 @@ class Split:
 def data(**options):
     test = Split(**options)
     return SimpleNamespace(
-        test=test, generated="procedural", describe=lambda: "toy people", picture_size=test.size
+        test=test,
+        generated="procedural",
+        describe=lambda: "toy people",
+        picture_size=test.size,
+        align="similarity",
     )
 
 
