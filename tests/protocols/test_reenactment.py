@@ -114,6 +114,26 @@ def test_half_a_turn_is_seen_in_yaw_alone(tmp_path):
     assert angles["pitch"] < 1e-4 and angles["roll"] < 1e-4
 
 
+def test_of_boxes_judges_get_the_crop_that_they_have_learnt_and_the_angles_are_of_the_box(tmp_path):
+    """The finder sees no face in these, so the crop is the picture enlarged; what is drawn in it stays."""
+    boxes, seen, sides = data(), judges(), {"au": set(), "person": set(), "pose": set()}
+    boxes.align = "box"
+    seen.finder = lambda images: torch.full((len(images), 68, 2), torch.nan)
+
+    def noting(name, judge):
+        def answer(images, *points):
+            sides[name].add(images.shape[-1])
+            return judge(images, *points)
+
+        answer.name, answer.description = name, name
+        return answer
+
+    seen.au, seen.pose = noting("au", seen.au), noting("pose", seen.pose)
+    seen.identity = [noting("person", seen.identity[0])]
+    evaluate(perfect, boxes, seen, tmp_path, method="ours", protocol=QUICK)
+    assert sides == {"au": {128}, "person": {128}, "pose": {8}}
+
+
 def test_what_the_pose_judge_is_always_off_by_is_no_error_of_the_method(tmp_path):
     seen = judges()
     truth = seen.pose
