@@ -205,14 +205,15 @@ class ICface(AdversarialModule):
             self.take_step(opt_d, loss_d + c.w_fa * d_fa + c.w_r1 * r1)
         d = {"d": loss_d, "d_fa": d_fa} | ({"r1": r1} if c.w_r1 > 0 else {})
 
+        features = self._features(source)
         with self.toggled_optimizer(opt_g):
-            g_a = self._animator_losses(animated, source, x, fa_d)
+            g_a = self._animator_losses(animated, features, x, fa_d)
             if R.G_N is None:
                 self.take_step(opt_g, self._weighted(g_a, ""))
                 return d | g_a
             if c.update == "alternating":
                 self.take_step(opt_g, self._weighted(g_a, ""))
-            g_n = self._neutraliser_losses(neutral, source, fa_n)
+            g_n = self._neutraliser_losses(neutral, features, source, fa_n)
             total = self._weighted(g_n, "_n")
             self.take_step(opt_g, total + self._weighted(g_a, "") if c.update == "joint" else total)
         return d | g_a | g_n
@@ -236,21 +237,23 @@ class ICface(AdversarialModule):
             average.eval()
 
     def _animator_losses(
-        self, animated: Tensor, source: Tensor, x: Tensor, fa_d: Tensor
+        self, animated: Tensor, features: list[Tensor], x: Tensor, fa_d: Tensor
     ) -> dict[str, Tensor]:
         realness, attributes = self.D(animated)
         losses = {"adv": _bce(realness, 1), "fa": _squares(attributes, fa_d)}
         losses["reconstruction"] = F.l1_loss(full(animated), full(x))  # eq. 4, first term
         if self.C is not None:
-            losses["identity"] = self._identity(source, animated)
+            losses["identity"] = self._identity(features, animated)
         return losses
 
-    def _neutraliser_losses(self, neutral: Tensor, source: Tensor, fa_n: Tensor) -> dict[str, Tensor]:
+    def _neutraliser_losses(
+        self, neutral: Tensor, features: list[Tensor], source: Tensor, fa_n: Tensor
+    ) -> dict[str, Tensor]:
         realness, attributes = self.D(neutral)
         losses = {"adv_n": _bce(realness, 1), "fa_n": _squares(attributes, fa_n)}
         losses["reconstruction_n"] = self._to_pseudo_truth(neutral, source, fa_n)
         if self.C is not None:
-            losses["identity_n"] = self._identity(source, neutral)
+            losses["identity_n"] = self._identity(features, neutral)
         return losses
 
     def _to_pseudo_truth(self, neutral: Tensor, source: Tensor, fa_n: Tensor) -> Tensor:
@@ -269,12 +272,17 @@ class ICface(AdversarialModule):
         parts = [w * losses[name + of] for name, w in weights.items() if name + of in losses]
         return torch.stack(parts).sum()
 
-    def _identity(self, source: Tensor, generated: Tensor) -> Tensor:
+    def _features(self, source: Tensor) -> list[Tensor]:
+        """What eq. 3 compares, of the source: the last pooled map and the features; nothing without LightCNN."""
+        if self.C is None:
+            return []
+        with torch.no_grad():
+            return list(self.C.both(to_grey(source)))
+
+    def _identity(self, features: list[Tensor], generated: Tensor) -> Tensor:
         """Eq. 3: mean distances of the last pooled map and of the features (I5, I10)."""
         assert self.C is not None
-        with torch.no_grad():
-            wanted = self.C.both(to_grey(source))
-        pairs = zip(self.C.both(to_grey(generated)), wanted, strict=True)
+        pairs = zip(self.C.both(to_grey(generated)), features, strict=True)
         return torch.stack([F.l1_loss(full(a), full(b)) for a, b in pairs]).sum()
 
     def _r1(self, x: Tensor) -> Tensor:

@@ -142,7 +142,7 @@ def test_joint_lets_the_animator_teach_the_neutraliser_and_alternating_does_not(
     """I8: G_A's losses reach G_N through the neutral face in one graph."""
     for update, reached in (("joint", True), ("alternating", False)):
         module = joint(steps.only(build(small(**{**OFF, "update": update, "w_reconstruction": 1.0})), 0))
-        module._neutraliser_losses = lambda neutral, source, fa: {"reconstruction_n": neutral.sum() * 0}
+        module._neutraliser_losses = lambda neutral, features, source, fa: {"reconstruction_n": neutral.sum() * 0}
         before = weights(module)
         run(module, batch(), epochs=1, batches=2)
         drift = max((p - before[n]).abs().max() for n, p in module.named_parameters() if "G_N" in n)
@@ -180,11 +180,11 @@ def test_identity_compares_the_pooled_map_and_the_features():
     a, b = torch.rand(2, 2, 3, 64, 64) * 2 - 1
     maps = []
     module.C.fc.register_forward_hook(lambda m, inputs, out: maps.append((inputs[0], out)))
-    found = module._identity(a, b)
+    found = module._identity(module._features(a), b)
     (pooled_a, fc_a), (pooled_b, fc_b) = maps
     by_hand = (pooled_a - pooled_b).abs().mean() + (fc_a - fc_b).abs().mean()
     assert found.item() == pytest.approx(by_hand.item(), rel=1e-5)
-    assert module._identity(a, a) == 0 and module.C(to_grey(a)).shape == (2, 256)
+    assert module._identity(module._features(a), a) == 0 and module.C(to_grey(a)).shape == (2, 256)
 
 
 def test_r1_is_the_squared_gradient_of_the_mean_realness():
@@ -333,7 +333,7 @@ def test_the_pseudo_truth_knows_its_attributes():
             module.reenactor.G_A(data["source_image"], fa_d)
     neutral = torch.zeros_like(data["source_image"])
     found = [
-        module._neutraliser_losses(neutral, data["source_image"], torch.full((4, 20), value))[
+        module._neutraliser_losses(neutral, [], data["source_image"], torch.full((4, 20), value))[
             "reconstruction_n"
         ]
         for value in (0.0, 1.0)
