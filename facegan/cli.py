@@ -62,8 +62,10 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _runs(args: argparse.Namespace) -> None:
-    from facegan.runs import all_runs
+    from facegan.runs import all_runs, pretrained
 
+    for run in pretrained():
+        print(f"{run.folder.name}  came with the package")
     for run in all_runs():
         state = "evaluated" if (run.evaluation / "evaluation.json").exists() else (
             "trained" if run.last.exists() else "no checkpoint"

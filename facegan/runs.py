@@ -27,6 +27,11 @@ WEIGHTS = "weights.safetensors"
 """What a packed run has instead of checkpoints (``facegan.releases``)."""
 
 
+def pretrained() -> list["Run"]:
+    """The packed runs that come with the package."""
+    return [Run(path.parent) for path in sorted(PRETRAINED.glob("*/config.yaml"))]
+
+
 def experiments() -> dict[str, Path]:
     """The shipped experiments by name."""
     return {path.stem: path for path in sorted(EXPERIMENTS.glob("*.yaml"))}
@@ -147,6 +152,7 @@ def find_run(name: str) -> Run:
     raise UserError(
         f"no run folder {name!r} and no run of an experiment of that name in {runs_home()}; "
         + (f"there are runs of {', '.join(known)}" if known else "train one first: facegan train eggan_demo")
+        + f"; {', '.join(run.folder.name for run in pretrained())} came with the package"
     )
 
 

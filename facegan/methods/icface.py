@@ -194,9 +194,8 @@ class ICface(AdversarialModule):
         neutral = R.neutral(source, fa_n)
         animated = R.G_A(neutral if c.update == "joint" else neutral.detach(), fa_d)
 
-        with self.toggled_optimizer(
-            opt_d
-        ):  # eq. 1 and the first term of eq. 2: D regresses real pictures alone (I6)
+        # eq. 1 and the first term of eq. 2: D regresses real pictures alone (I6)
+        with self.toggled_optimizer(opt_d):
             real, attributes = self.D(x)
             fakes = [animated, neutral] if R.G_N is not None else [animated]
             loss_d = torch.stack([_bce(real, 1) + _bce(self.D(fake.detach())[0], 0) for fake in fakes]).sum()

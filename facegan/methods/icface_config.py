@@ -15,9 +15,8 @@ class ICfaceConfig:
     # schedule
     recogniser_epochs: int = 0  # before all: LightCNN, where it is trained on the data at hand
     supervised_epochs: int = 0  # then: G_A and C_2 by what needs no adversary; not in the paper (I17)
-    epochs: int = (
-        100  # of joint training; trainer.max_batches=200000 is what the released rates were made for (I12)
-    )
+    # of joint training; trainer.max_batches=200000 is what the released rates were made for (I12)
+    epochs: int = 100
     step_at: int = 150_000  # batches after which the rate is a tenth (I12)
 
     # optimisers, as in what the authors left (I12)
@@ -39,9 +38,8 @@ class ICfaceConfig:
     # choices
     update: str = "joint"  # joint: both generators at once (eq. 5) | alternating: G_A, then G_N (I8)
     neutralizer: bool = True  # false: G_A works on the source itself (Table 2's ablation)
-    pseudo_truth: str = (
-        "source"  # G_A in eq. 4's second term sees: source, as written | neutral: the leftovers (I7)
-    )
+    # G_A in eq. 4's second term sees: source, as written | neutral: the leftovers (I7)
+    pseudo_truth: str = "source"
     pose_range: float = 0.70  # radians that become 0 and 1, from -range to range (I9)
     recogniser: str = "published"  # LightCNN of eq. 3: published | trained, on the data at hand
     identity_weights: str = PUBLISHED_FILE  # of the published one

@@ -52,9 +52,8 @@ class Generator(nn.Module):
     def forward(self, images: Tensor, attributes: Tensor) -> Tensor:
         """Pictures in [-1, 1]."""
         x, attributes = images.contiguous(memory_format=torch.channels_last), attributes.to(images.dtype)
-        if (
-            self.reflecting
-        ):  # what a constant plane adds is then the same at every pixel: exact, and much cheaper
+        # under reflection what a constant plane adds is the same at every pixel: exact, and much cheaper
+        if self.reflecting:
             pad, conv = self.layers[0], self.layers[1]
             weight: Tensor = conv.weight  # type: ignore[assignment]
             constant = F.linear(attributes, weight[:, 3:].sum((2, 3)))

@@ -142,7 +142,9 @@ def test_joint_lets_the_animator_teach_the_neutraliser_and_alternating_does_not(
     """I8: G_A's losses reach G_N through the neutral face in one graph."""
     for update, reached in (("joint", True), ("alternating", False)):
         module = joint(steps.only(build(small(**{**OFF, "update": update, "w_reconstruction": 1.0})), 0))
-        module._neutraliser_losses = lambda neutral, features, source, fa: {"reconstruction_n": neutral.sum() * 0}
+        module._neutraliser_losses = lambda neutral, features, source, fa: {
+            "reconstruction_n": neutral.sum() * 0
+        }
         before = weights(module)
         run(module, batch(), epochs=1, batches=2)
         drift = max((p - before[n]).abs().max() for n, p in module.named_parameters() if "G_N" in n)
