@@ -198,6 +198,7 @@ class FaceDataModule(pl.LightningDataModule, ABC):
         targets = train[records.has_au[train]]
         options: dict[str, Any] = {
             "pairing": self.config.pairing, "cross_probability": self.config.cross_probability,
+            "candidates": self.config.candidates,
             "seed": self.config.seed, "crop": self._crop(),
             "identity_maps": self.config.identity_maps, "landmark_images": self.config.landmark_images,
         }  # fmt: skip
@@ -295,6 +296,8 @@ class FaceDataModule(pl.LightningDataModule, ABC):
             text += (
                 f" ({self.config.cross_probability:g})." if self.config.pairing == "cross_identity" else "."
             )
+            if self.config.candidates > 1:
+                text += f" Of {self.config.candidates} partners the one that looks farthest away."
         if self.config.needs_au and self.without_au:
             text += f" {self.without_au:,} pictures without AU intensities are left out."
         if self.n_identities == 1:

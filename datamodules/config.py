@@ -20,6 +20,7 @@ class DataConfig(PrepareConfig):
     seed: int = 0  # of the split and of all draws
     pairing: str = "single"  # single | same_identity | cross_identity | same_track
     cross_probability: float = 0.5  # pairing=cross_identity: share of pairs of two people
+    candidates: int = 1  # in training: partners drawn, of which the one that looks farthest away is taken
     crop: int | None = (
         None  # side of the part that is used: one of five in training (TER-GAN 4.1), else the middle
     )
@@ -48,6 +49,7 @@ class DataConfig(PrepareConfig):
         check("data.identity_maps", self.identity_maps, ("none", "own", "neutral_mean"))
         check_ranges(
             "data", self, image_size=(16, 4096), batch_size=(1, None), seed=(0, 2**32 - 1), cross_probability=(0, 1),
+            candidates=(1, 100),
             rotate=(-180, 180), flip=(0, 1), jitter=(0, 1), min_confidence=(0, 1), num_workers=(0, None),
             prepare_workers=(1, None),
         )  # fmt: skip

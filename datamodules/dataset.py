@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.draws import AUGMENT, CROP, FLIP, uniform
-from datamodules.pairing import partners, target_rows
+from datamodules.pairing import farthest, partners, target_rows
 from datamodules.preparation.identity_maps import landmark_images as dots
 from datamodules.records import Records
 from datamodules.store import Store
@@ -30,6 +30,7 @@ class FaceDataset(Dataset[Batch]):
         targets: rows (M,) of the store whose AUs targets are drawn from (the training split's).
         pairing: "single", "same_identity", "cross_identity" or "same_track", see ``pairing.py``.
         cross_probability: for "cross_identity", the share of pairs of two different people.
+        candidates: in training, partners drawn for each picture, of which the one that looks farthest away is taken.
         crop: the part of each face that is used, see ``transforms.Crops``: one of five in training, else the middle.
         identity_maps: "none", or the appearance of AIP-GAN's identity maps, which are then in a batch.
         landmark_images: whether landmark images are, too.
@@ -54,6 +55,7 @@ class FaceDataset(Dataset[Batch]):
         *,
         pairing: str = "single",
         cross_probability: float = 0.0,
+        candidates: int = 1,
         crop: Crops | None = None,
         identity_maps: str = "none",
         landmark_images: bool = False,
@@ -73,6 +75,7 @@ class FaceDataset(Dataset[Batch]):
         self._jitter = ColourJitter(jitter) if jitter > 0 else None
         self.seed = seed
         self.cross_probability = cross_probability if pairing == "cross_identity" else 0.0
+        self.candidates = candidates if training else 1
         records = store.records
         codes, self.identity = np.unique(records.codes("identity")[self.rows], return_inverse=True)
         names = records.names("identity")
@@ -104,13 +107,25 @@ class FaceDataset(Dataset[Batch]):
                 chosen = self.targets[target_rows(self.seed, epoch, index, len(self.targets))]
                 batch["target_au"] = torch.from_numpy(self.store.au[chosen])
             return batch
-        partner = self._partners.draw(self.seed, epoch, index, self.cross_probability)
+        partner = self._partner(epoch, index)
         source = self._faces(epoch, index, augment=True)
         # augmented alike, or the one could not be the truth for what is made of the other
         target = self._faces(epoch, partner, augment=True, like=index)
         return {f"source_{key}": value for key, value in source.items()} | {
             f"target_{key}": value for key, value in target.items()
         }
+
+    def _partner(self, epoch: np.ndarray, index: np.ndarray) -> np.ndarray:
+        assert self._partners is not None
+        drawn = np.stack(
+            [
+                self._partners.draw(self.seed, epoch, index, self.cross_probability, k)
+                for k in range(self.candidates)
+            ]
+        )
+        if len(drawn) == 1:
+            return drawn[0]
+        return farthest(drawn, self.store.pose[self.rows[drawn]], self.store.pose[self.rows[index]])
 
     def batch(self, indices: Any) -> Batch:
         """Pictures by index in this split, without augmentation or partner; ``image`` float in [-1, 1]."""

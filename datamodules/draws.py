@@ -10,8 +10,8 @@ _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 
-FLIP, TARGET, PARTNER, AUGMENT, CROP = range(5)
-"""Streams: draws for different purposes never share numbers."""
+FLIP, TARGET, PARTNER, AUGMENT, CROP, CANDIDATE = range(6)
+"""Streams: draws for different purposes never share numbers. CANDIDATE is the first of any number of them."""
 
 
 def philox(counter: np.ndarray, key: tuple[int, int]) -> np.ndarray:

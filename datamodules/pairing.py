@@ -5,7 +5,7 @@ Every choice is drawn from (seed, epoch, index), see ``draws.py``.
 
 import numpy as np
 
-from datamodules.draws import PARTNER, TARGET, uniform
+from datamodules.draws import CANDIDATE, PARTNER, TARGET, uniform
 from facegan.config import UserError
 
 PAIRINGS = ("single", "same_identity", "cross_identity", "same_track")
@@ -30,9 +30,15 @@ class Partners:
         self._place[self._order] = np.arange(len(groups))
         self._start, self._count = first[group], counts[group]
 
-    def draw(self, seed: int, epoch: np.ndarray, index: np.ndarray, cross_probability: float) -> np.ndarray:
-        """Index (B,) of each partner: of another group with ``cross_probability``, else of the same."""
-        u = uniform(seed, PARTNER, epoch, index)
+    def draw(
+        self, seed: int, epoch: np.ndarray, index: np.ndarray, cross_probability: float, again: int = 0
+    ) -> np.ndarray:
+        """Index (B,) of each partner: of another group with ``cross_probability``, else of the same.
+
+        Args:
+            again: 0, or k for the k-th partner beside the first.
+        """
+        u = uniform(seed, CANDIDATE + again if again else PARTNER, epoch, index)
         start, count, place = self._start[index], self._count[index], self._place[index]
         others = len(self._order) - count
         same = (u[:, 0] * np.maximum(count - 1, 1)).astype(np.int64) + start
@@ -41,6 +47,15 @@ class Partners:
         cross += np.where(cross >= start, count, 0)
         crossing = (u[:, 1] < cross_probability) & (others > 0)
         return self._order[np.where(crossing, cross, same)]
+
+
+def farthest(candidates: np.ndarray, theirs: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Of candidates (K, B) with poses (K, B, 3), those (B,) that are turned farthest from ``own`` (B, 3).
+
+    Angles are added up; an unknown pose is no distance.
+    """
+    turned = np.nan_to_num(np.abs(theirs - own).sum(-1))
+    return np.take_along_axis(candidates, turned.argmax(0)[None], 0)[0]
 
 
 def partners(pairing: str, identity: np.ndarray, sequence: np.ndarray) -> Partners | None:
