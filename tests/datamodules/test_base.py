@@ -175,6 +175,22 @@ def test_pairs_carry_all_keys_twice(module):
     assert "same_identity" in dm.describe()
 
 
+def test_of_several_partners_the_one_that_looks_farthest_away_is_trained_on(module):
+    """Validation keeps its pairs, or its figures could not be compared."""
+    turned = {}
+    for candidates in (1, 4):
+        dm = module(pairing="same_identity", candidates=candidates)
+        dm.setup()
+        items = [(epoch, k) for epoch in range(5) for k in range(len(dm.train))]
+        batch, same = dm.train.__getitems__(items), dm.val.__getitems__(items[:10])
+        turned[candidates] = (batch["source_pose"] - batch["target_pose"]).abs().sum(1).mean(), same
+        assert torch.equal(batch["source_identity"], batch["target_identity"])
+        assert (batch["source_index"] != batch["target_index"]).all()
+    assert turned[4][0] > 1.2 * turned[1][0]
+    assert torch.equal(turned[4][1]["target_index"], turned[1][1]["target_index"])
+    assert "farthest" in dm.describe()
+
+
 def test_validation_and_test_are_the_same_every_time(module):
     dm = module()
     dm.setup()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from datamodules.pairing import PAIRINGS, Partners, partners, target_rows
+from datamodules.pairing import PAIRINGS, Partners, farthest, partners, target_rows
 from facegan.config import UserError
 
 GROUPS = np.array([2, 0, 1, 0, 2, 2, 0, 3, 1, 2])
@@ -56,3 +56,22 @@ def test_pairings():
     assert track.tolist() == [1, 0, 3, 2]
     with pytest.raises(UserError, match=", ".join(PAIRINGS)):
         partners("pairs", identity, sequence)
+
+
+def test_the_farthest_head_is_taken_and_an_unknown_one_is_not():
+    candidates = np.array([[1, 2], [3, 4], [5, 6]])
+    own = np.zeros((2, 3))
+    theirs = np.zeros((3, 2, 3))
+    theirs[0, 0], theirs[1, 0] = (0.1, 0.1, 0.1), (0, -0.4, 0)
+    theirs[0, 1], theirs[1, 1], theirs[2, 1] = (0, 0.2, 0), np.nan, (0.1, 0, 0)
+    assert farthest(candidates, theirs, own).tolist() == [3, 2]
+
+
+def test_a_candidate_is_drawn_as_the_first_partner_is():
+    """From the same group, never the picture itself, each of them anew."""
+    drawer, index = Partners(GROUPS), np.zeros(4000, int)
+    epoch = np.arange(4000)
+    first, second = (drawer.draw(0, epoch, index, 0.0, k) for k in (0, 1))
+    group = set(np.flatnonzero(GROUPS == GROUPS[0])) - {0}
+    assert set(second) == group
+    assert (first == second).mean() == pytest.approx(1 / len(group), abs=0.05), "independent of the first"
