@@ -107,7 +107,8 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
         f"`facegan train {config.name}` with the settings in config.yaml (commit {commit}); packed "
         f"from its {checkpoint} checkpoint.",
     ]  # fmt: skip
-    tables = sorted(run.evaluation.glob("table*.md"))
+    asked = [run.evaluation, *sorted(run.folder.glob("evaluation-*"), key=lambda path: path.stat().st_mtime)]
+    tables = next((found for folder in asked if (found := sorted(folder.glob("table*.md")))), [])
     if not tables:
         lines += ["", "It has not been evaluated."]
     for table in tables:

@@ -87,10 +87,14 @@ def test_its_config_and_card_name_no_folder_of_this_machine(run, faces, tmp_path
 def test_the_card_carries_the_run_s_tables(run, tmp_path):
     copied = Run(tmp_path / "run")
     shutil.copytree(run.folder, copied.folder)
-    copied.evaluation.mkdir()
-    (copied.evaluation / "table.md").write_text("# Transfer\n\n| a |\n")
-    pack(copied, tmp_path / "small")
-    assert "\n## Transfer\n\n| a |" in (tmp_path / "small" / "README.md").read_text()
+    for name, cell in (
+        ("evaluation-1a2b3c", "b"),
+        ("evaluation", "a"),
+    ):  # asked in another way; the run's own
+        (copied.folder / name).mkdir()
+        (copied.folder / name / "table.md").write_text(f"# Transfer\n\n| {cell} |\n")
+        pack(copied, tmp_path / "small")
+        assert f"\n## Transfer\n\n| {cell} |" in (tmp_path / "small" / "README.md").read_text()
 
 
 def test_what_cannot_be_packed_is_said(run, tmp_path):

@@ -206,7 +206,7 @@ class ICface(AdversarialModule):
 
         features = self._features(source)
         with self.toggled_optimizer(opt_g):
-            g_a = self._animator_losses(animated, features, x, fa_d)
+            g_a = self._animator_losses(animated, features, x, fa_d) | self._direct(source, x, fa_d)
             if R.G_N is None:
                 self.take_step(opt_g, self._weighted(g_a, ""))
                 return d | g_a
@@ -245,6 +245,12 @@ class ICface(AdversarialModule):
             losses["identity"] = self._identity(features, animated)
         return losses
 
+    def _direct(self, source: Tensor, x: Tensor, fa_d: Tensor) -> dict[str, Tensor]:
+        """Eq. 4's first term on the source itself: what eq. 4's second one takes for true stays so (I17)."""
+        if self.config.w_direct == 0 or self.reenactor.G_N is None:
+            return {}
+        return {"direct": F.l1_loss(full(self.reenactor.G_A(source, fa_d)), full(x))}
+
     def _neutraliser_losses(
         self, neutral: Tensor, features: list[Tensor], source: Tensor, fa_n: Tensor
     ) -> dict[str, Tensor]:
@@ -267,7 +273,10 @@ class ICface(AdversarialModule):
     def _weighted(self, losses: dict[str, Tensor], of: str) -> Tensor:
         """A generator's share of eq. 5."""
         c = self.config
-        weights = {"adv": 1.0, "fa": c.w_fa, "reconstruction": c.w_reconstruction, "identity": c.w_identity}
+        weights = {
+            "adv": 1.0, "fa": c.w_fa, "reconstruction": c.w_reconstruction, "identity": c.w_identity,
+            "direct": c.w_direct,
+        }  # fmt: skip
         parts = [w * losses[name + of] for name, w in weights.items() if name + of in losses]
         return torch.stack(parts).sum()
 

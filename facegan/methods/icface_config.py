@@ -33,6 +33,7 @@ class ICfaceConfig:
     w_fa: float = 10.0  # lambda_1, of eq. 2: a sum over the 20 attributes
     w_identity: float = 1.0  # lambda_2, of eq. 3: means of two features
     w_reconstruction: float = 10.0  # lambda_3, of eq. 4: means over the picture
+    w_direct: float = 0.0  # of eq. 4's first term on the source itself; not in the paper (I17)
     w_r1: float = 0.0  # squared gradient of C_1 on real pictures; 0.05 in the released leftovers (I4)
 
     # choices

@@ -72,6 +72,6 @@ def test_a_candidate_is_drawn_as_the_first_partner_is():
     drawer, index = Partners(GROUPS), np.zeros(4000, int)
     epoch = np.arange(4000)
     first, second = (drawer.draw(0, epoch, index, 0.0, k) for k in (0, 1))
-    group = set(np.flatnonzero(GROUPS == GROUPS[0])) - {0}
+    group = set(np.flatnonzero(GROUPS[0] == GROUPS)) - {0}
     assert set(second) == group
     assert (first == second).mean() == pytest.approx(1 / len(group), abs=0.05), "independent of the first"
