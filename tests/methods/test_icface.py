@@ -116,6 +116,19 @@ def test_the_adversaries_meet_after_the_supervised_epochs():
     assert seen == [False, False, True, True]
 
 
+def test_the_direct_term_keeps_the_animator_at_work_on_sources_themselves():
+    """I17; where there is no neutraliser it would be the first term of eq. 4 a second time."""
+    module = joint(steps.only(build(small(**{**OFF, "w_direct": 100.0, "lr": 1e-3})), 0))
+    l1 = recorded(module, "direct")
+    run(module, batch(), epochs=1, batches=40)
+    assert l1[-1] < 0.7 * l1[0], (l1[0], l1[-1])
+    data = batch()
+    source, x, fa = data["source_image"], data["target_image"], module.neutral_attributes(4)
+    found = module._direct(source, x, fa)["direct"]
+    assert found == (module.reenactor.G_A(source, fa) - x).abs().mean()
+    assert build(small(w_identity=0, w_direct=1.0, neutralizer=False))._direct(source, x, fa) == {}
+
+
 @pytest.mark.parametrize("update", ["joint", "alternating"])
 @pytest.mark.parametrize("name", ["fa", "reconstruction", "identity"])
 def test_each_loss_alone_lowers_itself_for_both_generators(name, update):
