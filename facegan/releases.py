@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from facegan.config import UserError, data_home
+from facegan.config import UserError, data_home, judges_home, runs_home
 from facegan.methods import METHODS
 from facegan.runs import WEIGHTS, Run
 
@@ -92,6 +92,13 @@ def _portable(value: Any) -> Any:
     return value
 
 
+def _without_homes(text: str) -> str:
+    """A text without this machine's folders."""
+    for home, name in ((data_home(), "data"), (runs_home(), "runs"), (judges_home(), "judges")):
+        text = text.replace(str(home), name)
+    return text
+
+
 def _card(run: Run, out: Path, checkpoint: str) -> str:
     config = OmegaConf.load(run.config)
     version = json.loads((run.folder / "version.json").read_text())
@@ -113,6 +120,7 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
         lines += ["", "It has not been evaluated."]
     for table in tables:
         lines += ["", re.sub(r"^#", "##", table.read_text().strip(), flags=re.M)]
+    lines = [_without_homes(line) for line in lines]
     if generated:
         lines += [
             "",

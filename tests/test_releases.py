@@ -84,17 +84,18 @@ def test_its_config_and_card_name_no_folder_of_this_machine(run, faces, tmp_path
     assert f"facegan train {run.folder.parent.name}" in card and "not been evaluated" in card
 
 
-def test_the_card_carries_the_run_s_tables(run, tmp_path):
+def test_the_card_carries_the_run_s_tables(run, tmp_path, monkeypatch):
     copied = Run(tmp_path / "run")
     shutil.copytree(run.folder, copied.folder)
-    for name, cell in (
-        ("evaluation-1a2b3c", "b"),
-        ("evaluation", "a"),
-    ):  # asked in another way; the run's own
+    monkeypatch.setenv("FACEGAN_JUDGES", str(tmp_path / "mine"))
+    # asked in another way; then the run's own
+    for name, cell in (("evaluation-1a2b3c", "b"), ("evaluation", "a")):
         (copied.folder / name).mkdir()
-        (copied.folder / name / "table.md").write_text(f"# Transfer\n\n| {cell} |\n")
+        (copied.folder / name / "table.md").write_text(f"# Transfer\n\n| {cell} |\nno {tmp_path}/mine/x\n")
         pack(copied, tmp_path / "small")
-        assert f"\n## Transfer\n\n| {cell} |" in (tmp_path / "small" / "README.md").read_text()
+        card = (tmp_path / "small" / "README.md").read_text()
+        assert f"\n## Transfer\n\n| {cell} |" in card
+        assert "no judges/x" in card, "no folder of this machine"
 
 
 def test_what_cannot_be_packed_is_said(run, tmp_path):
