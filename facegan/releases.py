@@ -114,6 +114,12 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
         f"`facegan train {config.name}` with the settings in config.yaml (commit {commit}); packed "
         f"from its {checkpoint} checkpoint.",
     ]  # fmt: skip
+    if config.init_from:
+        before = Path(config.init_from)
+        name = before.relative_to(runs_home()) if before.is_relative_to(runs_home()) else before.name
+        lines[-1] += (
+            f" That training started from the weights of {name} (`init_from`), which config.yaml says nothing of."
+        )
     asked = [run.evaluation, *sorted(run.folder.glob("evaluation-*"), key=lambda path: path.stat().st_mtime)]
     tables = next((found for folder in asked if (found := sorted(folder.glob("table*.md")))), [])
     if not tables:

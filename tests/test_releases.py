@@ -98,6 +98,20 @@ def test_the_card_carries_the_run_s_tables(run, tmp_path, monkeypatch):
         assert "no judges/x" in card, "no folder of this machine"
 
 
+def test_the_card_says_whose_weights_the_training_started_from(run, tmp_path, monkeypatch):
+    copied = Run(tmp_path / "run")
+    shutil.copytree(run.folder, copied.folder)
+    pack(copied, tmp_path / "small")
+    assert "init_from" not in (tmp_path / "small" / "README.md").read_text()
+    monkeypatch.setenv("FACEGAN_RUNS", str(tmp_path / "runs"))
+    config = OmegaConf.load(copied.config)
+    config.init_from = str(tmp_path / "runs" / "first" / "2026")
+    OmegaConf.save(config, copied.config)
+    pack(copied, tmp_path / "small")
+    card = (tmp_path / "small" / "README.md").read_text()
+    assert "started from the weights of first/2026 (`init_from`)" in card
+
+
 def test_what_cannot_be_packed_is_said(run, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
