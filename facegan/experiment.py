@@ -19,7 +19,7 @@ from facegan.config import TrainerConfig, UserError, judges_home
 from facegan.experiment_config import ExperimentConfig, differences, load_config, plain
 from facegan.logs import RunCSVLogger, wandb_logger
 from facegan.methods import METHODS
-from facegan.runs import Run, experiments, find_run, first_rank, new_run
+from facegan.runs import WEIGHTS, Run, experiments, find_run, first_rank, new_run
 
 
 def build_data(config: ExperimentConfig, part: str = "data") -> FaceDataModule:
@@ -75,12 +75,10 @@ def starting_point(init_from: str) -> Path:
     """The checkpoint that ``init_from`` names: a file, or the last one of a run or of an experiment's newest run.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is packed.
     """
-    if Path(init_from).is_file():
-        return Path(init_from)
     try:
-        return find_run(init_from).checkpoint()
+        found = Path(init_from) if Path(init_from).is_file() else find_run(init_from).checkpoint()
     except UserError:
         what = (
             f"train it first: facegan train {init_from}"
@@ -88,6 +86,9 @@ def starting_point(init_from: str) -> Path:
             else "no such checkpoint"
         )
         raise UserError(f"init_from={init_from}: {what}") from None
+    if found.name == WEIGHTS:
+        raise UserError(f"init_from={init_from}: packed for use, without what training needs; name a run")
+    return found
 
 
 def check_same(run: Run, config: ExperimentConfig) -> None:
@@ -234,7 +235,14 @@ def train(config: ExperimentConfig, resume: Run | None = None, into: Run | None 
     """Train an experiment from the start, in a new run or ``into`` one, or go on with a run from its last checkpoint.
 
     Returns the run; what is printed at its end is the caller's.
+
+    Raises:
+        UserError: ``resume`` is packed; or what building data and method raises.
     """
+    if resume is not None and resume.last.name == WEIGHTS:
+        raise UserError(
+            f"{resume.folder} is packed for use, without what training needs; anew: facegan train {config.name}"
+        )
     _quiet()
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)

@@ -130,7 +130,7 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
     if generated:
         lines += [
             "",
-            "**Limits.** It knows generated faces only. Of a photograph it makes a face with the wanted expression or "
-            "pose, mostly of someone else; no claim about real faces is made from it.",
+            "**Limits.** It knows generated faces only. A photograph mostly comes out as somebody else, or as no face "
+            "at all; no claim about real faces is made from it.",
         ]
     return "\n".join(lines) + "\n"

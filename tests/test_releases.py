@@ -126,13 +126,19 @@ def test_what_cannot_be_packed_is_said(run, tmp_path):
         pack(copied, tmp_path / "small")
 
 
-def test_from_the_command_line_and_not_for_evaluation(run, tmp_path, capsys):
+def test_from_the_command_line_and_not_for_evaluation_or_training(run, tmp_path, capsys):
     assert main(["pack", str(run.folder), "--out", str(tmp_path / "small")]) == 0
     assert "weights.safetensors" in capsys.readouterr().out
     assert main(["pack", str(tmp_path / "small"), "--out", str(tmp_path / "again")]) == 2
     assert "is packed already" in capsys.readouterr().err
     with pytest.raises(UserError, match="packed for use"):
         evaluate_run(find_run(str(tmp_path / "small")))
+    for arguments in (
+        ["--resume", str(tmp_path / "small")],
+        ["eggan_demo", f"init_from={tmp_path / 'small'}"],
+    ):
+        assert main(["train", *arguments]) == 2
+        assert "packed for use, without what training needs" in capsys.readouterr().err
 
 
 def _ability(run: Run) -> str:
