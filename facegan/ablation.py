@@ -6,7 +6,7 @@ after another, or by a job of its own (submitit: SLURM, or processes on this mac
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from facegan.config import UserError, check
 from facegan.evaluation import evaluate_run
 from facegan.experiment import check_same, train
 from facegan.experiment_config import ExperimentConfig, load_config
+from facegan.published import ABLATION_CLAIMS
 from facegan.runs import Run, experiments, family
 from facegan.tables import headlines, markdown_table, number
 
@@ -125,22 +126,27 @@ def _result(run: Run) -> Path:
 
 def write_table(home: Path, names: Sequence[str], seeds: int, overrides: Sequence[str] = ()) -> Path:
     """Headline figures of each variant, mean ± standard deviation over the seeds that are done, as Markdown."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    found: dict[str, dict[int, dict[str, float]]] = {name: {} for name in names}
     for name in names:
         for k in range(seeds):
             path = _result(Run(home / f"{name}-seed{k}"))
             if path.exists():
-                found[name].append(headlines(json.loads(path.read_text())))
-    columns = list(dict.fromkeys(key for results in found.values() for one in results for key in one))
+                found[name][k] = headlines(json.loads(path.read_text()))
+    every = [one for results in found.values() for one in results.values()]
+    columns = list(dict.fromkeys(key for one in every for key in one))
     rows = [
-        [name, f"{len(results)} of {seeds}", *(_spread([one.get(c) for one in results]) for c in columns)]
+        [
+            name,
+            f"{len(results)} of {seeds}",
+            *(_spread([one.get(c) for one in results.values()]) for c in columns),
+        ]
         for name, results in found.items()
     ]
     command = " ".join(["facegan", "ablate", names[0], "--seeds", str(seeds), *overrides])
     text = [
         f"# {names[0]} and its ablations\n", markdown_table(["", "seeds", *columns], rows),
         "Mean over the seeds that are done ± their standard deviation; each run's own tables name data and judges.\n",
-        f"* Command: `{command}`",
+        *_claims(found, names[0]), f"* Command: `{command}`",
     ]  # fmt: skip
     path = home / TABLE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +154,37 @@ def write_table(home: Path, names: Sequence[str], seeds: int, overrides: Sequenc
     return path
 
 
-def _spread(values: Sequence[float | None]) -> str:
+def _claims(found: Mapping[str, Mapping[int, Mapping[str, float]]], whole: str) -> list[str]:
+    """Each of the paper's statements about these ablations beside what came of it, seed by seed."""
+    rows = []
+    for name, results in found.items():
+        statement, figure, direction = ABLATION_CLAIMS.get(name.removeprefix(f"{whole}_"), ("", "", ""))
+        both = [(found[whole][k], one) for k, one in results.items() if k in found[whole]]
+        for key in sorted({key for pair in both for key in pair[1] if figure and key.startswith(figure)}):
+            sign = 1 if direction == "higher" else -1
+            gaps = np.array([b[key] - a[key] for a, b in both if key in a and key in b])
+            if not len(gaps):
+                continue
+            as_said = int((sign * gaps > 0).sum())
+            verdict = (
+                "one seed says little" if len(gaps) == 1
+                else "**in every seed**" if as_said == len(gaps)
+                else "in the mean, not in every seed" if sign * gaps.mean() > 0
+                else "**not reproduced**"
+            )  # fmt: skip
+            rows.append(
+                [statement, f"{key} {direction}", _spread(gaps), f"{as_said} of {len(gaps)}", verdict]
+            )
+    if not rows:
+        return []
+    header = ["the paper", "measured by", "difference", "seeds as stated", ""]
+    return [
+        "## What the paper's ablation says\n", markdown_table(header, rows),
+        "Difference: without the part less with it, seed by seed. By chance alone three seeds agree once in eight.\n",
+    ]  # fmt: skip
+
+
+def _spread(values: Iterable[float | None]) -> str:
     known = np.array([value for value in values if value is not None], float)
     if not len(known):
         return "–"

@@ -90,6 +90,8 @@ def headlines(result: Mapping[str, Any]) -> dict[str, float]:
             summary = result["summary"]
             own = {
                 "AU MSE": summary["au_mse"], "AU PCC": summary["au_pcc"], "geometry PCC": summary["geometry_pcc"],
+                "FID": summary.get("fid"),
+                **{f"cosine by {judge}": v for judge, v in summary.get("cosine", {}).items()},
                 **{f"verified by {judge}, of Real": v for judge, v in summary["verification_over_real"].items()},
             }  # fmt: skip
     return {name: value for name, value in own.items() if value is not None}

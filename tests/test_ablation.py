@@ -1,6 +1,7 @@
 """Ablations: which runs there are, that none is done twice, and their table; jobs through submitit's local executor."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -70,6 +71,31 @@ def test_each_run_once_the_table_grows_and_what_was_stopped_is_gone_on_with(pret
     spread = np.std([0.5, 0.6], ddof=1)
     assert f"0.550 ± {spread:.3f}" in text and f"0.250 ± {spread:.3f}" in text
     assert "geometry" not in text and "facegan ablate eggan_demo --seeds 2" in text
+
+
+def test_what_the_paper_says_stands_beside_what_came_of_it(homes):
+    home = homes / "runs" / "x"
+    figures = {
+        "eggan_demo": [(0.9, 0.8, 3.0), (0.8, 0.8, 3.0), (0.7, 0.8, 3.0)],
+        "eggan_demo_no_identity": [(0.8, 0.8, 3.0), (0.7, 0.8, 3.0), (0.6, 0.8, 3.0)],  # lower each time
+        "eggan_demo_no_msssim": [(0.8, 0.5, 3.0), (0.8, 0.9, 3.0), (0.8, 0.7, 3.0)],  # lower twice
+        "eggan_demo_no_perceptual": [(0.8, 0.8, 1.0), (0.8, 0.8, 2.0), (0.8, 0.8, 2.5)],  # never higher
+    }
+    for name, seeds in figures.items():
+        for k, (cosine, pcc, fid) in enumerate(seeds):
+            path = home / f"{name}-seed{k}" / "evaluation" / "evaluation.json"
+            path.parent.mkdir(parents=True)
+            summary = {
+                "au_mse": 1.0, "au_pcc": pcc, "geometry_pcc": 0.5, "fid": fid, "cosine": {"dlib": cosine},
+                "verification_over_real": {},
+            }  # fmt: skip
+            path.write_text(json.dumps({"protocol": "eggan", "method": "EGGAN", "summary": summary}))
+    text = ablation.write_table(home, list(figures), 3).read_text()
+    lines = [re.sub(r" +", " ", line) for line in text.partition("## What")[2].splitlines()]
+    identity, expression, artefacts = (line for line in lines if "EGGAN, Fig. 4" in line)
+    assert "| cosine by dlib lower | -0.100 ± 0.000 | 3 of 3 | **in every seed** |" in identity
+    assert "| AU PCC lower |" in expression and "| 2 of 3 | in the mean, not in every seed |" in expression
+    assert "| FID higher |" in artefacts and "| 0 of 3 | **not reproduced** |" in artefacts
 
 
 def test_other_keys_are_other_runs_and_a_stranger_is_named(pretended, capsys):

@@ -18,7 +18,7 @@ from facegan import figures, report
 from facegan.config import UserError
 from facegan.faces import AU_NAMES
 from facegan.judges import GEOMETRY, Judges, similarity
-from facegan.metrics import Acceptance, Agreement
+from facegan.metrics import Acceptance, Agreement, frechet_distance
 from facegan.protocols.common import (
     Edit,
     Protocol,
@@ -100,6 +100,7 @@ def evaluate(
         "judges": {
             "au": judges.au.description,
             "geometry": judges.geometry.description,
+            "fid": f"last conv map of the {judges.au.description}",
             "identity": [judge.description for judge in judges.identity],
         },
         "table1": table1,
@@ -147,6 +148,8 @@ class _Scores:
         au = {name: Agreement(AU_NAMES, sync_on_compute=False) for name in names}
         shape = {name: Agreement(GEOMETRY, sync_on_compute=False) for name in names}
         change = {name: Agreement(GEOMETRY, sync_on_compute=False) for name in names}
+        width = judges.au.features(self.data.test.batch(self.sources[:1])["image"]).shape[1]
+        fid = {name: frechet_distance(width) for name in names}
         seen, neutral = self._source_answers(), self._neutral_geometry()
         real = {
             judge.name: real_pairs(judge, judges.finder, self.data.test, self.protocol)
@@ -175,6 +178,12 @@ class _Scores:
                 judges.geometry(target["image"], target_points),
                 judges.geometry(edited, edited_points),
             )
+
+            looks = {COPY_SOURCE: seen["features"][place], COPY_TARGET: judges.au.features(target["image"])}
+            looks[method] = judges.au.features(edited)
+            for name, features in looks.items():
+                fid[name].update(looks[COPY_TARGET], real=True)
+                fid[name].update(features, real=False)
 
             au[COPY_SOURCE].update(seen["au"][place], target["au"])
             au[COPY_TARGET].update(judges.au(target["image"]), target["au"])
@@ -206,6 +215,10 @@ class _Scores:
             "au": {name: json_ready(metric.compute()) for name, metric in au.items()},
             "geometry": {name: json_ready(metric.compute()) for name, metric in shape.items()},
             "geometry_change": {name: json_ready(metric.compute()) for name, metric in change.items()},
+            "fid": {
+                name: float(metric.compute()) if len(self.targets) > 1 else None
+                for name, metric in fid.items()
+            },
         }
         table2: dict[str, Any] = {name: {"real": {"reason": text}} for name, text in judges.missing.items()}
         for judge in judges.identity:
@@ -233,6 +246,7 @@ class _Scores:
         for batch in self._batches(self.data.test, rows):
             points = self.judges.finder(batch["image"])
             answers.setdefault("au", []).append(self.judges.au(batch["image"]))
+            answers.setdefault("features", []).append(self.judges.au.features(batch["image"]))
             answers.setdefault("geometry", []).append(self.judges.geometry(batch["image"], points))
             for judge in self.judges.identity:
                 answers.setdefault(judge.name, []).append(judge(batch["image"], points))
@@ -268,6 +282,8 @@ def _summary(table1: dict[str, Any], table2: dict[str, Any], method: str) -> dic
         "mouth_opening_pcc": shape["pcc"][GEOMETRY.index("mouth opening")],
         "worse_judge_pcc": min(correlations, default=None),
         "rejected": shape["rejected"],
+        "fid": table1["fid"][method],
+        "cosine": {name: rows[method]["mean_similarity"] for name, rows in table2.items() if method in rows},
         "verification_over_real": shares,
         "worse_verification_over_real": min(
             (share for share in shares.values() if share is not None), default=None

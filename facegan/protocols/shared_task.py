@@ -18,7 +18,6 @@ from rich.progress import track
 from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from torchmetrics.image import StructuralSimilarityIndexMeasure
-from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
@@ -26,7 +25,7 @@ from facegan import figures
 from facegan.config import UserError
 from facegan.faces import AU_NAMES, EXPRESSIONS
 from facegan.judges import ExpressionJudge, Judges, as_judged, similarity
-from facegan.metrics import Acceptance, Agreement
+from facegan.metrics import Acceptance, Agreement, Given, frechet_distance
 from facegan.pixels import to_uint8
 from facegan.protocols import same_person
 from facegan.protocols.common import Protocol, json_ready, real_pairs, write_pairs
@@ -66,14 +65,6 @@ def parameters_used(synthesise: Callable[[], Tensor], module: nn.Module) -> int:
     return used
 
 
-class _Given(nn.Identity):
-    """Features (B, C) as they are: torchmetrics is given them, so that no picture is looked at twice."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.num_features = width
-
-
 class _Row:
     """What is measured of one row of the table."""
 
@@ -85,8 +76,8 @@ class _Row:
         warnings.filterwarnings(
             "ignore", "Metric `Kernel Inception Distance` will save all extracted features.*"
         )
-        self.fid = FrechetInceptionDistance(_Given(width))
-        self.kid = KernelInceptionDistance(_Given(width), subset_size=min(count, 100), subsets=50)
+        self.fid = frechet_distance(width)
+        self.kid = KernelInceptionDistance(Given(width), subset_size=min(count, 100), subsets=50)
 
     def update(self, judged: Mapping[str, Tensor], real: Tensor, wanted_au: Tensor, wanted: Tensor) -> None:
         """Take in what the judges say of a batch, and the features of as many real pictures."""

@@ -33,6 +33,8 @@ FIGURES: Mapping[str, str] = {
 
 COMPARISONS = "comparisons"
 """Folder of ``facegan compare`` among the runs."""
+ABLATIONS = "*-ablation*/ablation.md"
+"""Tables of ``facegan ablate`` among the runs."""
 
 OPENING = """# Results
 
@@ -60,7 +62,7 @@ def document(runs: Iterable[Run], near: Path) -> str:
             parts += [f"### {table.title}\n", paper_table(table, fitting)]
             mine += [one for one in fitting if one.folder not in [m.folder for m in mine]]
         parts += [_figures(_groups(mine), near)] if mine else []
-    parts += [_comparisons(near), "## Judges\n", _judges(evaluations), _moved(runs)]
+    parts += [_ablations(), _comparisons(near), "## Judges\n", _judges(evaluations), _moved(runs)]
     return "\n".join(part for part in parts if part)
 
 
@@ -180,6 +182,17 @@ def _figures(groups: Mapping[str, Sequence[Evaluated]], near: Path) -> str:
             if path is not None:
                 lines.append(_link(path, f"{label}: {what}", near))
     return "\n".join(["### Figures\n", *lines]) if lines else ""
+
+
+def _ablations() -> str:
+    """What ``facegan ablate`` has written, with its headings two levels down; or how to have it."""
+    tables = [path.read_text().strip() for path in sorted(runs_home().glob(ABLATIONS))]
+    if not tables:
+        tables = [
+            "Not run yet: `facegan ablate eggan_demo --seeds 3` trains an experiment and its ablations."
+        ]
+    shifted = [re.sub(r"^#", "###", table, flags=re.M) + "\n" for table in tables]
+    return "\n".join(["## Ablations over seeds\n", *shifted])
 
 
 def _comparisons(near: Path) -> str:

@@ -39,6 +39,13 @@ def eggan_table1(result: Mapping[str, Any]) -> str:
         "The first of the two tables also asks for the target person's brows and mouth, which an edit of\n"
         "another person should not have.\n",
     ]
+    if "fid" in result["table1"]:
+        rows = [[name, number(value)] for name, value in result["table1"]["fid"].items()]
+        parts += [
+            "## FID to the target pictures (lower is better)\n", markdown_table(["", "FID"], rows),
+            "In features of no published network: the judge's below, its last conv map. It compares rows of this\n"
+            "table, and runs on the same pairs.\n",
+        ]  # fmt: skip
     parts.append(origin(result, [result["judges"]["au"], result["judges"]["geometry"]]))
     return "\n".join(parts)
 

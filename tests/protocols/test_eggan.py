@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.linalg import sqrtm
 
 from facegan.config import UserError
 from facegan.faces import AUS
@@ -88,6 +89,7 @@ def judges():
         return read_au(images)
 
     au.description = "reader of AUs"
+    au.features = read_au
     geometry.description = "reader of geometry"
     return SimpleNamespace(au=au, geometry=geometry, finder=finder, identity=[IdentityReader()], missing={})
 
@@ -139,6 +141,21 @@ def test_scores_are_those_of_the_pairs(tmp_path):
     asked = everything.train.au[targets]
     expected = ((0.1 * asked) ** 2).mean(0)
     np.testing.assert_allclose(result["table1"]["au"]["EGGAN"]["mse"], expected, rtol=1e-4)
+
+
+def test_fid_is_the_distance_of_two_gaussians(tmp_path):
+    """By its closed form, with SciPy's root of a matrix; the features here are the AUs that the reader reads."""
+    everything = data()
+    result = evaluate(lambda x, au: perfect(x, 0.5 * au), everything, judges(), tmp_path, protocol=QUICK)
+    sources, targets = choose_pairs(everything, 40, 0)
+    real = everything.train.au[targets].astype(float)
+    for name, seen in (("EGGAN", 0.5 * real), ("copy the source", everything.test.au[sources].astype(float))):
+        a, b = (np.cov(x.T) + 1e-6 * np.eye(17) for x in (real, seen))  # a root wants full rank
+        root = np.asarray(sqrtm(a @ b)).real
+        expected = ((real.mean(0) - seen.mean(0)) ** 2).sum() + np.trace(a + b - 2 * root)
+        assert result["table1"]["fid"][name] == pytest.approx(expected, rel=1e-2), name
+    assert result["table1"]["fid"]["copy the target"] == pytest.approx(0, abs=1e-2)
+    assert result["summary"]["fid"] == result["table1"]["fid"]["EGGAN"]
 
 
 def own_face(images):

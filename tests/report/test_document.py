@@ -174,6 +174,18 @@ def test_html_holds_its_pictures_and_markdown_links_to_them(tmp_path):
     assert (tmp_path / "docs" / link).is_file()
 
 
+def test_tables_of_ablations_are_in_it_below_their_heading(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEGAN_RUNS", str(tmp_path / "runs"))
+    runs = [run_of(tmp_path, "eggan_demo", 0, eggan_result("eggan_demo", 0.2))]
+    assert "Not run yet: `facegan ablate" in document(runs, tmp_path)
+    home = tmp_path / "runs" / "eggan_demo-ablation-1a2b3c"
+    home.mkdir(parents=True)
+    (home / "ablation.md").write_text("# eggan_demo and its ablations\n\n## What the paper's ablation says\n")
+    text = document(runs, tmp_path)
+    assert "## Ablations over seeds\n\n### eggan_demo and its ablations\n\n#### What the paper's" in text
+    assert "Not run yet: `facegan ablate" not in text
+
+
 def test_nothing_evaluated_is_said(tmp_path):
     with pytest.raises(UserError, match="facegan evaluate RUN"):
         document([], tmp_path)
