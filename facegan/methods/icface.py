@@ -1,6 +1,6 @@
 """ICface: interpretable and controllable face reenactment (Tripathy, Kannala and Rahtu, WACV 2020).
 
-Where the paper is silent or contradicts itself the choice and its reason stand beside the option; I1..I17
+Where the paper is silent or contradicts itself the choice and its reason stand beside the option; I1..I18
 number them.
 """
 
@@ -206,7 +206,8 @@ class ICface(AdversarialModule):
 
         features = self._features(source)
         with self.toggled_optimizer(opt_g):
-            g_a = self._animator_losses(animated, features, x, fa_d) | self._direct(source, x, fa_d)
+            wanted = features if c.identity_of == "source" else self._features(x)
+            g_a = self._animator_losses(animated, wanted, x, fa_d) | self._direct(source, x, fa_d)
             if R.G_N is None:
                 self.take_step(opt_g, self._weighted(g_a, ""))
                 return d | g_a
@@ -280,12 +281,12 @@ class ICface(AdversarialModule):
         parts = [w * losses[name + of] for name, w in weights.items() if name + of in losses]
         return torch.stack(parts).sum()
 
-    def _features(self, source: Tensor) -> list[Tensor]:
-        """What eq. 3 compares, of the source: the last pooled map and the features; nothing without LightCNN."""
+    def _features(self, images: Tensor) -> list[Tensor]:
+        """What eq. 3 compares, of true pictures: the last pooled map and the features; nothing without LightCNN."""
         if self.C is None:
             return []
         with torch.no_grad():
-            return list(self.C.both(to_grey(source)))
+            return list(self.C.both(to_grey(images)))
 
     def _identity(self, features: list[Tensor], generated: Tensor) -> Tensor:
         """Eq. 3: mean distances of the last pooled map and of the features (I5, I10)."""

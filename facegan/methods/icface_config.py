@@ -1,4 +1,4 @@
-"""What ICface can be asked: the paper's values, the released ones where it is silent, and the choices (I1..I17)."""
+"""What ICface can be asked: the paper's values, the released ones where it is silent, and the choices (I1..I18)."""
 
 from dataclasses import dataclass
 
@@ -41,6 +41,8 @@ class ICfaceConfig:
     neutralizer: bool = True  # false: G_A works on the source itself (Table 2's ablation)
     # G_A in eq. 4's second term sees: source, as written | neutral: the leftovers (I7)
     pseudo_truth: str = "source"
+    # whose features G_A's picture is to have in eq. 3: source, as written | driver: the frame itself (I18)
+    identity_of: str = "source"
     pose_range: float = 0.70  # radians that become 0 and 1, from -range to range (I9)
     recogniser: str = "published"  # LightCNN of eq. 3: published | trained, on the data at hand
     identity_weights: str = PUBLISHED_FILE  # of the published one
@@ -57,6 +59,7 @@ class ICfaceConfig:
     def __post_init__(self) -> None:
         check("method.update", self.update, ("joint", "alternating"))
         check("method.pseudo_truth", self.pseudo_truth, ("source", "neutral"))
+        check("method.identity_of", self.identity_of, ("source", "driver"))
         check("method.recogniser", self.recogniser, ("published", "trained"))
         check("method.optimizer", self.optimizer, ("rmsprop", "adam"))
         check("method.generator_norm", self.generator_norm, ("batch", "instance"))

@@ -202,6 +202,21 @@ def test_identity_compares_the_pooled_map_and_the_features():
     assert module._identity(module._features(a), a) == 0 and module.C(to_grey(a)).shape == (2, 256)
 
 
+@pytest.mark.parametrize("of", ["source", "driver"])
+def test_the_animated_face_has_the_features_of_the_source_or_of_the_frame(of, monkeypatch):
+    """I18; the neutral face has the source's either way."""
+    module, data, asked = joint(build(small(identity_of=of))), batch(), []
+    monkeypatch.setattr(module, "_features", lambda images: [images])
+    monkeypatch.setattr(
+        module, "_identity", lambda wanted, generated: asked.append(wanted[0]) or generated.sum() * 0
+    )
+    run(module, data, epochs=1, batches=1)
+    for wanted, name in zip(
+        asked, (f"{'target' if of == 'driver' else 'source'}_image", "source_image"), strict=True
+    ):
+        assert torch.equal(wanted, data[name])
+
+
 def test_r1_is_the_squared_gradient_of_the_mean_realness():
     module = build(small(w_r1=1.0))
     x = batch()["target_image"]
