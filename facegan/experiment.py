@@ -33,7 +33,6 @@ def build_data(config: ExperimentConfig, part: str = "data") -> FaceDataModule:
         else:
             wait_until_generated(request)
     chosen = config.data if part == "data" else config.test_data
-    chosen.seed = config.seed
     return DATAMODULES[chosen.name][1](chosen)
 
 

@@ -61,9 +61,12 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
     for item in overrides:
         _override(given, item)
     try:
-        return _merge(path.stem, given)
+        config = _merge(path.stem, given)
     except UserError as error:
         raise _naming(error, path, overrides) from error
+    for data in filter(None, (config.data, config.test_data)):
+        data.seed = config.seed  # one seed for all draws
+    return config
 
 
 def _naming(error: UserError, path: Path, overrides: Sequence[str]) -> UserError:

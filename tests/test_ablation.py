@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from facegan import ablation
 from facegan.ablation import ablate, submit, variants
@@ -35,6 +36,7 @@ def pretended(monkeypatch):
         asked.append((config.name, config.seed, config.method.w_identity, resume is not None))
         into.last.parent.mkdir(parents=True, exist_ok=True)
         into.last.touch()
+        OmegaConf.save(OmegaConf.structured(config), into.config)
         return into
 
     def evaluate_run(run):

@@ -288,6 +288,9 @@ def test_same_seed_same_run_other_seed_other_run(people):
     assert_same(a, b)
     c = experiment.train(tiny(people, "seed=1"))
     assert a.metrics.read_bytes() != c.metrics.read_bytes()
+    experiment.check_same(c, tiny(people, "seed=1"))  # the same command again: that run is its own
+    with pytest.raises(UserError, match="seed=1 then, 0 now"):
+        experiment.check_same(c, tiny(people))
 
 
 @pytest.mark.parametrize("at", [8, 12], ids=["mid-epoch", "epoch's edge"])
