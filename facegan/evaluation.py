@@ -8,12 +8,15 @@ transfers, TER-GAN's (4.2) or AIP-GAN's (4.4).
 import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from datamodules.base import FaceDataModule
 from facegan.config import UserError
 from facegan.editing import load_module
 from facegan.experiment import build_data, judge_weights
@@ -56,96 +59,126 @@ def evaluate_run(
     )
     method = METHODS[config.method.name][1]
     transfers, reenacts = hasattr(method, "transfer"), hasattr(method, "reenact")
-    can = "transfer" if transfers else "reenact" if reenacts else "edit"
-    module = load_module(run, checkpoint, can)
+    module = load_module(run, checkpoint, "transfer" if transfers else "reenact" if reenacts else "edit")
     device = torch.device(
         "cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu"
     )
-    module = module.to(device).eval().requires_grad_(False)
-    data = build_data(config)
-    data.prepare_data()
-    data.setup()
-    tested, trained_on = data, None
-    if config.test_data is not None:
-        tested, trained_on = build_data(config, "test_data"), config.data.name
-        tested.prepare_data()
-        tested.setup()
-        if tested.picture_size != data.picture_size:
-            raise UserError(
-                f"test_data.image_size: the run's pictures have {data.picture_size} pixels, those of the test "
-                f"{tested.picture_size}"
-            )
-
-    def edit(images: Tensor, au: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return module.edit(images.to(device), au.to(device)).float()
-
+    trained, tested = _faces(config)
     command = _command(run, checkpoint, overrides, targets)
-    out = _folder(run, command)
-    own_judge = judge_weights(config)
-    protocol = Protocol(targets=config.targets, progress=config.trainer.progress)
-    said: dict[str, Any] = {
-        "method": _title(config),
-        "command": command,
-        "log": run.metrics,
-        "protocol": protocol,
-    }
+    case = _Case(
+        module=module.to(device).eval().requires_grad_(False), device=device, config=config, trained=trained,
+        tested=tested, checkpoint=run.checkpoint(checkpoint), out=_folder(run, command),
+        said={
+            "method": _title(config), "command": command, "log": run.metrics,
+            "protocol": Protocol(targets=config.targets, progress=config.trainer.progress),
+        },
+    )  # fmt: skip
     if config.method.name == "aipgan":
-        judge = ExpressionJudge(own_judge, device)
-        saved = torch.load(run.checkpoint(checkpoint), map_location="cpu", weights_only=True)
-        try:
-            module.take_recognisers(config.method, saved["state_dict"])
-        except UserError as error:
-            print(f"Table 1 without the networks of the losses: {error}")
-        module.to(device)
-        aipgan.evaluate(
-            module, tested, judge, Judges(device), out, trained=data.train, trained_on=trained_on, **said
-        )
-        written = {
-            "grid": "grid.png", "editing": "editing.png", "attention": "attention.png", "heads": "heads.png",
-            "table 1": "table1.md", "table": "table.md",
-        }  # fmt: skip
+        written = _aipgan(case)
     elif transfers:
-
-        def move(source: Tensor, target: Tensor) -> Tensor:
-            with torch.inference_mode():
-                return module.transfer(source.to(device), target.to(device)).float()
-
-        transfer.evaluate(move, tested, ExpressionJudge(own_judge, device), Judges(device), out, **said)
-        written = {"grid": "grid.png", "editing": "editing.png", "table": "table.md"}
+        written = _transfer(case)
     elif reenacts:
-
-        def move_head(images: Tensor, pose: Tensor, au: Tensor) -> Tensor:
-            with torch.inference_mode():
-                return module.reenact(images.to(device), pose.to(device), au.to(device)).float()
-
-        judges = Judges(device, au_path=own_judge)
-        if frames.later_frames(tested):
-
-            def towards(images: Tensor, target: Mapping[str, Tensor]) -> Tensor:
-                return move_head(images, target["pose"], target["au"])
-
-            frames.evaluate(towards, tested, judges, out, turns=True, **said)
-            written = _OF_FRAMES
-        else:
-            reenactment.evaluate(move_head, tested, judges, out, **said)
-            written = {
-                "grid": "grid.png", "errors": "errors.png", "quality table": "table1.md", "AU table": "table2.md",
-            }  # fmt: skip
+        written = _reenact(case)
     else:
-        judges = Judges(device, au_path=own_judge)
-        if frames.later_frames(tested):
-            frames.evaluate(lambda images, target: edit(images, target["au"]), tested, judges, out, **said)
-            interpolation_figure(edit, tested, out / "interpolation.png", protocol)
-            written = _OF_FRAMES | {"interpolation": "interpolation.png"}
-        else:
-            eggan.evaluate(edit, tested, judges, out, **said)
-            written = {
-                "grid": "grid.png", "interpolation": "interpolation.png", "AU table": "table1.md",
-                "identity table": "table2.md",
-            }  # fmt: skip
-    log_evaluation(config.log, run, out)
-    return {key: out / name for key, name in (written | _ALWAYS).items() if (out / name).exists()}
+        written = _edit(case)
+    log_evaluation(config.log, run, case.out)
+    return {key: case.out / name for key, name in (written | _ALWAYS).items() if (case.out / name).exists()}
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A trained network, its faces, and what a protocol is told of both."""
+
+    module: Any
+    device: torch.device
+    config: ExperimentConfig
+    trained: FaceDataModule
+    tested: FaceDataModule
+    checkpoint: Path
+    out: Path
+    said: dict[str, Any]
+
+    def ask(self, method: str, *given: Tensor) -> Tensor:
+        """What the network's ``edit``, ``transfer`` or ``reenact`` makes of ``given``."""
+        with torch.inference_mode():
+            result: Tensor = getattr(self.module, method)(*(x.to(self.device) for x in given))
+            return result.float()
+
+
+def _aipgan(case: _Case) -> dict[str, str]:
+    judge = ExpressionJudge(judge_weights(case.config), case.device)
+    saved = torch.load(case.checkpoint, map_location="cpu", weights_only=True)
+    try:
+        case.module.take_recognisers(case.config.method, saved["state_dict"])
+    except UserError as error:
+        print(f"Table 1 without the networks of the losses: {error}")
+    case.module.to(case.device)
+    aipgan.evaluate(
+        case.module, case.tested, judge, Judges(case.device), case.out, trained=case.trained.train,
+        trained_on=case.config.data.name if case.config.test_data is not None else None, **case.said,
+    )  # fmt: skip
+    return {
+        "grid": "grid.png", "editing": "editing.png", "attention": "attention.png", "heads": "heads.png",
+        "table 1": "table1.md", "table": "table.md",
+    }  # fmt: skip
+
+
+def _transfer(case: _Case) -> dict[str, str]:
+    judge = ExpressionJudge(judge_weights(case.config), case.device)
+    transfer.evaluate(
+        partial(case.ask, "transfer"), case.tested, judge, Judges(case.device), case.out, **case.said
+    )
+    return {"grid": "grid.png", "editing": "editing.png", "table": "table.md"}
+
+
+def _reenact(case: _Case) -> dict[str, str]:
+    judges = Judges(case.device, au_path=judge_weights(case.config))
+    if frames.later_frames(case.tested):
+
+        def towards(images: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+            return case.ask("reenact", images, target["pose"], target["au"])
+
+        frames.evaluate(towards, case.tested, judges, case.out, turns=True, **case.said)
+        return _OF_FRAMES
+    reenactment.evaluate(partial(case.ask, "reenact"), case.tested, judges, case.out, **case.said)
+    return {
+        "grid": "grid.png", "errors": "errors.png", "quality table": "table1.md", "AU table": "table2.md",
+    }  # fmt: skip
+
+
+def _edit(case: _Case) -> dict[str, str]:
+    judges, edit = Judges(case.device, au_path=judge_weights(case.config)), partial(case.ask, "edit")
+    if frames.later_frames(case.tested):
+
+        def towards(images: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+            return edit(images, target["au"])
+
+        frames.evaluate(towards, case.tested, judges, case.out, **case.said)
+        interpolation_figure(edit, case.tested, case.out / "interpolation.png", case.said["protocol"])
+        return _OF_FRAMES | {"interpolation": "interpolation.png"}
+    eggan.evaluate(edit, case.tested, judges, case.out, **case.said)
+    return {
+        "grid": "grid.png", "interpolation": "interpolation.png", "AU table": "table1.md",
+        "identity table": "table2.md",
+    }  # fmt: skip
+
+
+def _faces(config: ExperimentConfig) -> tuple[FaceDataModule, FaceDataModule]:
+    """The data that the run was trained on, and the data it is tested on: the same, unless ``test_data`` is given."""
+    trained = build_data(config)
+    trained.prepare_data()
+    trained.setup()
+    if config.test_data is None:
+        return trained, trained
+    tested = build_data(config, "test_data")
+    tested.prepare_data()
+    tested.setup()
+    if tested.picture_size != trained.picture_size:
+        raise UserError(
+            f"test_data.image_size: the run's pictures have {trained.picture_size} pixels, those of the test "
+            f"{tested.picture_size}"
+        )
+    return trained, tested
 
 
 _OF_FRAMES = {"grid": "grid.png", "film": "film.mp4", "table": "table.md"}
