@@ -164,7 +164,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, help="this seed alone")
     sub.add_argument("--submit", choices=["slurm", "local"], help="each run as a job, by submitit")
     sub.add_argument(
-        "--job", nargs="+", default=[], metavar="slurm_partition=gpu", help="submitit's parameters"
+        "--job",
+        action="append",
+        default=[],
+        metavar="slurm_partition=gpu",
+        help="submitit's parameter; may be repeated",
     )
 
     sub = verb("compare", "Runs of any methods on one task and the same people, side by side.")

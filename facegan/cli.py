@@ -62,15 +62,13 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _runs(args: argparse.Namespace) -> None:
+    from facegan.findings import state
     from facegan.runs import all_runs, pretrained
 
     for run in pretrained():
         print(f"{run.folder.name}  came with the package")
     for run in all_runs():
-        state = "evaluated" if (run.evaluation / "evaluation.json").exists() else (
-            "trained" if run.last.exists() else "no checkpoint"
-        )  # fmt: skip
-        print(f"{run.folder}  {state}")
+        print(f"{run.folder}  {state(run)}")
 
 
 def _assets(args: argparse.Namespace) -> None:
@@ -295,11 +293,15 @@ def _ablate(args: argparse.Namespace) -> None:
     from facegan.ablation import ablate, submit
 
     if args.submit:
-        jobs = submit(args.experiment, args.seeds, args.overrides, args.submit, args.job)
+        jobs = submit(
+            args.experiment, args.seeds, args.overrides, args.submit, args.job, args.variant, args.seed
+        )
         print(f"{len(jobs)} jobs: {', '.join(job.job_id for job in jobs)}" if jobs else "all runs are done")
         if jobs:
             print(f"their words: {jobs[0].paths.folder}; the table when they have ended: the same command")
         return
+    if args.job:
+        raise UserError("--job is for jobs: give --submit slurm or --submit local with it")
     table = ablate(args.experiment, args.seeds, args.overrides, args.variant, args.seed)
     print(table.read_text() + f"\ntable  {table}")
 

@@ -19,12 +19,13 @@ from facegan.editing import load_module
 from facegan.experiment import build_data, check_same, starting_point, train
 from facegan.experiment_config import ExperimentConfig, load_config
 from facegan.faces import EXPRESSIONS
+from facegan.findings import RECOGNITION
 from facegan.protocols.common import json_ready
 from facegan.protocols.recognition import BASELINE, OURS, embedding, encode, measure
 from facegan.runs import Run, family
 from facegan.tables import number
 
-RESULT, CODES = "recognition.json", "codes.npz"
+CODES = "codes.npz"
 
 
 def crossval(
@@ -61,9 +62,9 @@ def crossval(
         check_same(Run(home / f"fold-{fold}"), config)
     for fold in range(folds) if only is None else [only]:
         run = Run(home / f"fold-{fold}")
-        if not (run.evaluation / RESULT).exists():
+        if not (run.evaluation / RECOGNITION).exists():
             _do(config, run, folds, fold)
-    results = {fold: home / f"fold-{fold}" / "evaluation" / RESULT for fold in range(folds)}
+    results = {fold: home / f"fold-{fold}" / "evaluation" / RECOGNITION for fold in range(folds)}
     missing = [fold for fold, path in results.items() if not path.exists()]
     if missing:
         print(f"folds still to do: {', '.join(map(str, missing))}")
@@ -93,9 +94,9 @@ def _do(config: ExperimentConfig, run: Run, folds: int, fold: int) -> None:
     run.evaluation.mkdir(exist_ok=True)
     np.savez(run.evaluation / CODES, **codes["test"])  # type: ignore[arg-type]
     about = {"data": data.describe(), "generated": data.generated}
-    part = run.evaluation / f"{RESULT}.part"
+    part = run.evaluation / f"{RECOGNITION}.part"
     part.write_text(json.dumps(json_ready(result | about), indent=1) + "\n")
-    part.replace(run.evaluation / RESULT)
+    part.replace(run.evaluation / RECOGNITION)
 
 
 def _summary(

@@ -1,7 +1,6 @@
 """Where figures go: the CSV log, always, and Weights & Biases."""
 
 import csv
-import json
 import netrc
 import os
 import shutil
@@ -13,8 +12,8 @@ from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from facegan.config import LogConfig
+from facegan.findings import FINDINGS, headlines, read_findings
 from facegan.runs import Run, first_rank
-from facegan.tables import headlines
 
 CONFIG_BESIDE = "run.yaml"
 """The run's config among the files of its evaluation."""
@@ -120,7 +119,7 @@ def log_evaluation(config: LogConfig, run: Run, evaluation: Path) -> None:
         return
     import wandb
 
-    result = json.loads((evaluation / "evaluation.json").read_text())
+    result = read_findings(evaluation / FINDINGS)
     with wandb.init(
         project=config.project, id=id_file.read_text().strip(), dir=str(run.folder), resume="allow",
         mode="offline" if _offline(config) else "online", settings=wandb.Settings(silent=True),
@@ -131,7 +130,7 @@ def log_evaluation(config: LogConfig, run: Run, evaluation: Path) -> None:
         session.log(pictures | ({"eval/samples": table} if table is not None else {}))
         # W&B has a config.yaml of its own in every run
         shutil.copyfile(run.config, evaluation / CONFIG_BESIDE)
-        kept = [evaluation / name for name in ("evaluation.json", "pairs.csv", CONFIG_BESIDE)]
+        kept = [evaluation / name for name in (FINDINGS, "pairs.csv", CONFIG_BESIDE)]
         for path in [*kept, *evaluation.glob("*.png")]:
             if path.exists():
                 session.save(str(path), base_path=str(run.folder), policy="now")

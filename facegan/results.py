@@ -3,7 +3,6 @@
 Everything comes from run folders; ``facegan evaluate`` has written it there.
 """
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,8 +11,8 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from facegan.config import UserError
+from facegan.findings import FINDINGS, headlines, read_findings
 from facegan.runs import Run, all_runs, find_run
-from facegan.tables import headlines
 
 
 def runs_table(runs: Iterable[Run | str] | None = None) -> pd.DataFrame:
@@ -27,14 +26,14 @@ def runs_table(runs: Iterable[Run | str] | None = None) -> pd.DataFrame:
     """
     rows = []
     for run in all_runs() if runs is None else map(_run, runs):
-        path = run.evaluation / "evaluation.json"
+        path = run.evaluation / FINDINGS
         if path.is_file():
             config = OmegaConf.load(run.config)
             about = {
                 "experiment": config.name, "seed": config.seed, "method": config.method.name,
                 "data": config.data.name, "folder": str(run.folder),
             }  # fmt: skip
-            rows.append(about | headlines(json.loads(path.read_text())))
+            rows.append(about | headlines(read_findings(path)))
     if not rows:
         raise UserError("no run has been evaluated yet; type: facegan evaluate RUN (facegan runs lists them)")
     return pd.DataFrame(rows)

@@ -11,8 +11,8 @@ from facegan import ablation
 from facegan.ablation import ablate, submit, variants
 from facegan.cli import main
 from facegan.config import UserError
+from facegan.findings import headlines
 from facegan.runs import Run
-from facegan.tables import headlines
 
 
 def test_ablations_are_those_of_the_same_pictures():
@@ -25,6 +25,15 @@ def test_ablations_are_those_of_the_same_pictures():
     assert len(variants("eggan_demo")) == 4 and len(variants("tergan_oulu")) == 5
     with pytest.raises(UserError, match="did you mean eggan_rafd"):
         variants("eggan_raf")
+
+
+def found(summary, real=0.96):
+    """An evaluation by EGGAN's protocol."""
+    return {
+        "protocol": "eggan", "method": "EGGAN", "data": "toy", "summary": summary,
+        "judges": {"au": "judge of AUs; PCC 0.90", "identity": ["dlib"]},
+        "table1": {"au": {"copy the target": {"pcc_mean": 0.9}}}, "table2": {"dlib": {"real": {"accuracy": real}}},
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -49,7 +58,7 @@ def pretended(monkeypatch):
             "geometry_pcc": None,
             "verification_over_real": {"dlib": 0.8},
         }
-        result = {"protocol": "eggan", "method": "EGGAN", "summary": summary}
+        result = found(summary)
         (run.evaluation / "evaluation.json").write_text(json.dumps(result))
 
     monkeypatch.setattr(ablation, "train", train)
@@ -91,13 +100,35 @@ def test_what_the_paper_says_stands_beside_what_came_of_it(homes):
                 "au_mse": 1.0, "au_pcc": pcc, "geometry_pcc": 0.5, "fid": fid, "cosine": {"dlib": cosine},
                 "verification_over_real": {},
             }  # fmt: skip
-            path.write_text(json.dumps({"protocol": "eggan", "method": "EGGAN", "summary": summary}))
+            path.write_text(json.dumps(found(summary)))
     text = ablation.write_table(home, list(figures), 3).read_text()
     lines = [re.sub(r" +", " ", line) for line in text.partition("## What")[2].splitlines()]
     identity, expression, artefacts = (line for line in lines if "EGGAN, Fig. 4" in line)
     assert "| cosine by dlib lower | -0.100 ± 0.000 | 3 of 3 | **in every seed** |" in identity
     assert "| AU PCC lower |" in expression and "| 2 of 3 | in the mean, not in every seed |" in expression
     assert "| FID higher |" in artefacts and "| 0 of 3 | **not reproduced** |" in artefacts
+    assert "* Judge: judge of AUs; PCC 0.90." in text and "†" not in text
+    path = home / "eggan_demo-seed1" / "evaluation" / "evaluation.json"
+    old = json.loads(path.read_text())
+    del old["summary"]["cosine"]  # an evaluation by older code
+    old["table2"]["dlib"]["real"]["accuracy"] = 0.9
+    path.write_text(json.dumps(old))
+    text = ablation.write_table(home, list(figures), 4).read_text()
+    lines = [re.sub(r" +", " ", line) for line in text.splitlines()]
+    (lack,) = (line for line in lines if "not measured in 1" in line)
+    assert "without L_id" in lack and "`facegan evaluate x/eggan_demo_no_identity-seed1`" in lack
+    assert "| cosine by dlib lower† | -0.100 ± 0.000 | 2 of 2 |" in "\n".join(lines)
+    assert (
+        "† by a weak judge: on the test people's own, untouched pictures dlib balanced accuracy 0.90" in text
+    )
+    text = ablation.write_table(
+        home, ["eggan_demo", "eggan_demo_no_identity_x", "eggan_demo_no_msssim"], 3
+    ).read_text()
+    assert "without L_id" not in text and "without MS-SSIM" in text
+    for k in range(3):
+        (home / f"eggan_demo_no_msssim-seed{k}" / "evaluation" / "evaluation.json").write_text("{")
+    text = ablation.write_table(home, ["eggan_demo", "eggan_demo_no_msssim"], 3).read_text()
+    assert "no seed of both is done yet" in text, "half an evaluation is none"
 
 
 def test_other_keys_are_other_runs_and_a_stranger_is_named(pretended, capsys):
@@ -121,8 +152,22 @@ def test_jobs_are_the_runs_that_are_not_done(pretended, homes, monkeypatch):
     assert len(lines) == 3
     assert lines[0] == "-m facegan.cli ablate eggan_demo --variant eggan_demo_no_identity --seed 0 --seeds 1"
     assert (table.parent / "jobs").is_dir()
-    with pytest.raises(UserError, match="--job"):
-        submit("eggan_demo", 1, [], "local", ["no_such_option=1"])
+    for wrong in ("no_such_option=1", "timeout_min", "timeout_min=soon"):
+        with pytest.raises(UserError, match="--job"):
+            submit("eggan_demo", 1, [], "local", [wrong])
+    said.unlink()
+    for job in submit("eggan_demo", 2, [], "local", ["timeout_min=5"], "eggan_demo_no_msssim", 1):
+        job.result()
+    (line,) = said.read_text().splitlines()
+    assert "--variant eggan_demo_no_msssim --seed 1 --seeds 2" in line
+    assert main(["ablate", "eggan_demo", "--job", "timeout_min=5"]) == 2
+
+
+def test_a_cluster_that_is_not_there_is_said(homes, monkeypatch):
+    pytest.importorskip("submitit")
+    monkeypatch.setenv("PATH", str(homes))
+    with pytest.raises(UserError, match="--submit slurm"):
+        submit("eggan_demo", 1, [], "slurm", [])
 
 
 def test_headlines_of_every_protocol():

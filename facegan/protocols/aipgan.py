@@ -2,7 +2,6 @@
 what the paper does not show: the attention of every level, and the pictures that the two heads draw.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 
 from facegan import figures, report
 from facegan.faces import EXPRESSIONS
+from facegan.findings import write_findings
 from facegan.judges import ExpressionJudge, Judges
 from facegan.pixels import to_uint8
 from facegan.protocols import transfer
@@ -87,7 +87,7 @@ def evaluate(
     found |= {"protocol": "aipgan", "trained_on": trained_on}
     rows = _spread(data.test, protocol)
     found["heads"] = json_ready(_heads(module, trained, data.test, rows))
-    (out_dir / "evaluation.json").write_text(json.dumps(found, indent=2) + "\n")
+    write_findings(out_dir, found)
     (out_dir / "table1.md").write_text(report.aipgan_table1(found))
     attention_figure(module, data, out_dir / "attention.png", protocol)
     heads_figure(module, data, out_dir / "heads.png", protocol)

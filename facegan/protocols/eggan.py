@@ -4,7 +4,6 @@ The pairs are fixed (E15): the targets are pictures of the training split, 1,392
 each is met by the neutral frontal picture of a test person, round-robin. ``pairs.csv`` publishes the list.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor
 from facegan import figures, report
 from facegan.config import UserError
 from facegan.faces import AU_NAMES
+from facegan.findings import write_findings
 from facegan.judges import GEOMETRY, Judges, similarity
 from facegan.metrics import Acceptance, Agreement, frechet_distance
 from facegan.protocols.common import (
@@ -107,7 +107,7 @@ def evaluate(
         "table2": table2,
         "summary": _summary(table1, table2, method),
     }
-    (out_dir / "evaluation.json").write_text(json.dumps(json_ready(result), indent=2) + "\n")
+    write_findings(out_dir, json_ready(result))
     (out_dir / "table1.md").write_text(report.eggan_table1(result))
     (out_dir / "table2.md").write_text(report.eggan_table2(result))
     grid_figure(edit, data, out_dir / "grid.png", protocol)

@@ -5,7 +5,6 @@ is a target; its source is the frame half that person's test frames away, never 
 asked for exists, so the result can be compared with it.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from facegan import figures, report
 from facegan.config import UserError
 from facegan.faces import AU_NAMES, POSE
 from facegan.films import Film
+from facegan.findings import write_findings
 from facegan.judges import GEOMETRY, Judges, as_judged
 from facegan.metrics import Agreement
 from facegan.pixels import to_uint8
@@ -142,7 +142,7 @@ def evaluate(
             for row in rows
         },
     })  # fmt: skip
-    (out_dir / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
+    write_findings(out_dir, result)
     (out_dir / "table.md").write_text(report.frames_table(result))
     frames_figure(move, data, sources, targets, out_dir / "grid.png")
     frames_film(move, data, sources, targets, out_dir / "film.mp4", protocol)

@@ -4,7 +4,6 @@ Test people are driven by frames of other test people (4.1): a source is a perso
 head pose and AUs. What was asked for is the driver's own pose and AUs, as stored with it.
 """
 
-import json
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor
 from facegan import figures, report
 from facegan.config import UserError
 from facegan.faces import AU_NAMES, POSE
+from facegan.findings import write_findings
 from facegan.judges import Judges, as_judged, similarity
 from facegan.judges.quality import quality_judges
 from facegan.metrics import Acceptance, Agreement, Presence
@@ -176,7 +176,7 @@ def evaluate(
     people = [data.test.identities[k] for k in np.asarray(data.test.identity)[sources].tolist()]
     pictures = {"source": (data.test, sources), "driver": (data.test, drivers)}
     write_pairs(out_dir / "pairs.csv", people, of_pairs, **pictures)
-    (out_dir / "evaluation.json").write_text(json.dumps(result_of_all, indent=2) + "\n")
+    write_findings(out_dir, result_of_all)
     (out_dir / "table1.md").write_text(report.icface_table1(result_of_all))
     (out_dir / "table2.md").write_text(report.icface_table2(result_of_all))
     asked = data.test.records.pose[drivers]

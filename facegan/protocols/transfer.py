@@ -3,7 +3,6 @@
 Sources and targets are drawn among the test people, always two of them; ``pairs.csv`` publishes the list.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 from facegan import figures, report
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
+from facegan.findings import write_findings
 from facegan.judges import ExpressionJudge, Judges, similarity
 from facegan.metrics import Acceptance
 from facegan.pixels import to_uint8
@@ -181,7 +181,7 @@ def evaluate(
     people = [data.test.identities[k] for k in np.asarray(data.test.identity)[targets].tolist()]
     pictures = {"source": (data.test, sources), "target": (data.test, targets)}
     write_pairs(out_dir / "pairs.csv", people, of_pairs, **pictures)
-    (out_dir / "evaluation.json").write_text(json.dumps(result_of_all, indent=2) + "\n")
+    write_findings(out_dir, result_of_all)
     (out_dir / "table.md").write_text(report.transfer_table(result_of_all))
     _figure(transfer, data, out_dir / "grid.png", protocol)
     if log is not None:

@@ -1,15 +1,18 @@
 """What has been evaluated: runs, ablations over seeds and cross-validations, grouped by experiment."""
 
-import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from facegan.config import UserError
 from facegan.experiment_config import load_config, plain
+from facegan.findings import FINDINGS, RECOGNITION, read_findings
 from facegan.methods import METHODS, TITLES
 from facegan.runs import Run
 
@@ -21,6 +24,8 @@ _BESIDE = (
     "log.",
     "evaluate_after",
     "targets",
+    "data.seed",
+    "test_data.seed",
     "data.splits",
     "data.prepare_workers",
 )
@@ -44,42 +49,64 @@ class Evaluated:
     label: str = ""
 
 
-def collect(runs: Iterable[Run]) -> list[Evaluated]:
-    """What the runs' folders hold; of several evaluations of one experiment and seed, the newest run's.
+def collect(runs: Iterable[Run]) -> tuple[list[Evaluated], list[str]]:
+    """What the runs' folders hold, and what of it cannot be read.
+
+    Of several evaluations of one experiment and seed, the newest run's; of a run that was evaluated only in other ways
+    than its own (fewer targets, another judge), the newest of those.
 
     Args:
         runs: oldest first, as ``runs.all_runs`` gives them.
-
-    Raises:
-        UserError: none of them is evaluated.
     """
     found: dict[tuple[str, int, str], Evaluated] = {}
+    broken: list[str] = []
     for run in runs:
-        config = OmegaConf.load(run.config)
-        method = config.method.name
-        title = f"{TITLES.get(method, method)} ({config.name})"
-        for name, kind in (("evaluation.json", None), ("recognition.json", "recognition")):
-            path = run.evaluation / name
-            if not path.is_file():
+        for name, read in ((FINDINGS, _evaluated), (RECOGNITION, _recognised)):
+            try:
+                one = read(run)
+            except UserError as error:
+                broken.append(str(error))
                 continue
-            result = json.loads(path.read_text())
-            seed = config.seed
-            if kind == "recognition":
-                home = run.folder.parent / "crossval.json"
-                command = (
-                    json.loads(home.read_text())["command"]
-                    if home.is_file()
-                    else f"facegan crossval {config.name}"
-                )
-                seed = int(run.folder.name.rpartition("-")[2])
-                result |= {"protocol": kind, "method": title, "command": command, "judges": {}}
-            one = Evaluated(config.name, _changes(config, method), seed, path.parent, result)
-            key = (f"{one.experiment} {one.changes}", seed, name)
-            found.pop(key, None)  # the newest stands last
-            found[key] = one
-    if not found:
-        raise UserError("no run has been evaluated yet; type: facegan evaluate RUN (facegan runs lists them)")
-    return _labelled(list(found.values()))
+            if one is not None:
+                key = (f"{one.experiment} {one.changes}", one.seed, name)
+                found.pop(key, None)  # the newest stands last
+                found[key] = one
+    return _labelled(list(found.values())), broken
+
+
+def _evaluated(run: Run) -> Evaluated | None:
+    own = run.evaluation / FINDINGS
+    others = sorted(run.folder.glob(f"evaluation-*/{FINDINGS}"), key=lambda path: path.stat().st_mtime)
+    path = own if own.is_file() else others[-1] if others else None
+    if path is None:
+        return None
+    config = _config(run)
+    return Evaluated(config.name, _changes(config), config.seed, path.parent, read_findings(path))
+
+
+def _recognised(run: Run) -> Evaluated | None:
+    path = run.evaluation / RECOGNITION
+    if not path.is_file():
+        return None
+    config, home = _config(run), run.folder.parent / "crossval.json"
+    command = f"facegan crossval {config.name}"
+    if home.is_file():
+        command = read_findings(home, ("command",))["command"]
+    method = f"{TITLES.get(config.method.name, config.method.name)} ({config.name})"
+    result = read_findings(path, ("ours", "baseline", "data"))
+    result |= {"protocol": "recognition", "method": method, "command": command, "judges": {}}
+    fold = int(run.folder.name.rpartition("-")[2])
+    return Evaluated(config.name, _changes(config), fold, path.parent, result)
+
+
+def _config(run: Run) -> Any:
+    try:
+        config = OmegaConf.load(run.config)
+        if all(OmegaConf.select(config, key) is not None for key in ("name", "seed", "method.name")):
+            return config
+    except (OSError, YAMLError, OmegaConfBaseException):
+        pass
+    raise UserError(f"{run.config} is no run's config; its evaluation is passed over")
 
 
 def _labelled(evaluations: list[Evaluated]) -> list[Evaluated]:
@@ -100,14 +127,17 @@ def _labelled(evaluations: list[Evaluated]) -> list[Evaluated]:
 def other_judges(run: Run) -> list[Mapping[str, Any]]:
     """All evaluations of one run, its own first: those that ask other judges stand beside it."""
     folders = sorted(run.folder.glob("evaluation*"), key=lambda folder: folder.name)
-    files = [folder / "evaluation.json" for folder in folders]
-    return [json.loads(path.read_text()) for path in files if path.is_file()]
+    found: list[Mapping[str, Any]] = []
+    for path in (folder / FINDINGS for folder in folders):
+        with suppress(UserError):  # what is broken ``collect`` names
+            found.append(read_findings(path))
+    return found
 
 
-def _changes(config: Any, method: str) -> str:
+def _changes(config: Any) -> str:
     """The keys in which a run differs from its experiment as it is shipped, as they would be typed."""
     try:
-        shipped = _flat(plain(load_config(config.name))) if method in METHODS else {}
+        shipped = _flat(plain(load_config(config.name))) if config.method.name in METHODS else {}
     except UserError:  # a YAML of somebody's own
         return ""
     start = str(config.get("init_from") or "")

@@ -34,7 +34,7 @@ class PaperTable:
         rows: the rows of an evaluation that stand here beside the method's.
         command: what fills the table, with the experiment's name in it.
         by_pair: columns whose value is the mean of a column of ``pairs.csv``, for intervals over people; and a factor.
-        digits: after the point.
+        digits: after the point; ``digits_of`` single columns.
     """
 
     paper: str
@@ -49,6 +49,7 @@ class PaperTable:
     command: str = "facegan train {}"
     by_pair: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     digits: int = 2
+    digits_of: Mapping[str, int] = field(default_factory=dict)
 
 
 _RAFD = (
@@ -120,12 +121,12 @@ def _padded(values: Mapping[str, Figures], width: int) -> dict[str, Figures]:
 
 TABLES: tuple[PaperTable, ...] = (
     PaperTable(
-        "EGGAN", "Table 1: mean squared error of AU intensities", ("mean ↓", *AU_NAMES),
+        "EGGAN", "Table 1: mean squared error of AU intensities", ("AU mean ↓", *AU_NAMES),
         {name: (EGGAN_TABLE1_AVERAGE[name][0], *row) for name, row in EGGAN_TABLE1_MSE.items()}, "RaFD", _RAFD,
-        _protocol("eggan"), _eggan_aus("mse"), by_pair={"mean ↓": ("au_mse", 1.0)},
+        _protocol("eggan"), _eggan_aus("mse"), by_pair={"AU mean ↓": ("au_mse", 1.0)},
     ),
     PaperTable(
-        "EGGAN", "Table 1: correlation (PCC) of AU intensities", ("mean ↑", *AU_NAMES),
+        "EGGAN", "Table 1: correlation (PCC) of AU intensities", ("AU mean ↑", *AU_NAMES),
         {name: (EGGAN_TABLE1_AVERAGE[name][1], *row) for name, row in EGGAN_TABLE1_PCC.items()}, "RaFD", _RAFD,
         _protocol("eggan"), _eggan_aus("pcc"),
     ),
@@ -178,7 +179,7 @@ TABLES: tuple[PaperTable, ...] = (
         ("presence, balanced % ↑", "F-score ↑", "pitch ° ↓", "yaw ° ↓", "roll ° ↓", "person by LightCNN, % ↑",
          "person by dlib, % ↑"),
         _padded(ICFACE_TABLE2, 7), "VoxCeleb", _VOXCELEB, _protocol("reenactment"), _presence,
-        by_pair={
+        digits_of={"F-score ↑": 4}, by_pair={
             "pitch ° ↓": ("pitch_error", 1.0), "yaw ° ↓": ("yaw_error", 1.0), "roll ° ↓": ("roll_error", 1.0),
             "person by LightCNN, % ↑": ("verified_LightCNN", 100.0), "person by dlib, % ↑": ("verified_dlib", 100.0),
         },

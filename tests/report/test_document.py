@@ -1,15 +1,17 @@
 """The document over runs: published rows, seeds with spread, what nobody has run, judges, pictures in the HTML."""
 
+import base64
+import io
 import json
 import re
 
 import numpy as np
 import pandas as pd
-import pytest
 from PIL import Image
 
-from facegan.config import UserError
+from facegan.cli import main
 from facegan.experiment_config import load_config, plain
+from facegan.findings import rests_on, state, weak_judges
 from facegan.published import TERGAN_TABLE1
 from facegan.report.collection import collect
 from facegan.report.document import as_html, document, paper_table, write_report
@@ -17,8 +19,8 @@ from facegan.report.papers import TABLES
 from facegan.runs import Run
 
 
-def au_scores(mean):
-    return {"mse": [mean] * 17, "mse_mean": mean, "pcc": [0.5] * 17, "pcc_mean": 0.5}
+def au_scores(mean, pcc=0.5):
+    return {"mse": [mean] * 17, "mse_mean": mean, "pcc": [pcc] * 17, "pcc_mean": pcc}
 
 
 def eggan_result(experiment, mean, judge="a judge; PCC 0.90"):
@@ -29,7 +31,7 @@ def eggan_result(experiment, mean, judge="a judge; PCC 0.90"):
         "generated": "procedural", "pairs": 40, "test_people": 4,
         "judges": {"au": judge, "geometry": "points", "identity": ["dlib"]},
         "table1": {"au": {
-            "copy the source": au_scores(1.0), "copy the target": au_scores(0.1), method: au_scores(mean),
+            "copy the source": au_scores(1.0), "copy the target": au_scores(0.1, 0.9), method: au_scores(mean),
         }},
         "table2": {
             "LightCNN": {"real": {"reason": "no weights"}},
@@ -65,7 +67,7 @@ def test_seeds_become_a_mean_and_a_spread_and_people_an_interval(tmp_path):
         pairs = pd.DataFrame({"person": people, "au_mse": mean + rng.normal(0, 0.01, 40)})
         pairs.to_csv(run.evaluation / "pairs.csv", index=False)
         runs.append(run)
-    text = paper_table(table("mean squared error"), collect(runs))
+    text = paper_table(table("mean squared error"), collect(runs)[0])
     mean = cells(text, "**EGGAN (eggan_demo)**")
     assert mean[1] == "3 seeds"
     found = re.fullmatch(r"0\.30 ± 0\.10 \[(0\.\d\d), (0\.\d\d)\]", mean[2])
@@ -78,7 +80,7 @@ def test_seeds_become_a_mean_and_a_spread_and_people_an_interval(tmp_path):
 
 def test_what_nobody_has_run_says_what_would(tmp_path):
     run = run_of(tmp_path, "eggan_rafd_eq2", 0, eggan_result("eggan_rafd_eq2", 0.2))
-    text = paper_table(table("mean squared error"), collect([run]))
+    text = paper_table(table("mean squared error"), collect([run])[0])
     assert cells(text, "| eggan_rafd ")[1:3] == ["`facegan train eggan_rafd`", "–"]
     assert not any(line.startswith("| eggan_rafd_eq2 ") for line in text.splitlines())
     assert cells(text, "**EGGAN (eggan_rafd_eq2)**")[1] == "1 seed"
@@ -93,7 +95,7 @@ def test_the_newest_run_of_a_seed_counts_and_other_keys_are_another_row(tmp_path
     other = run_of(
         tmp_path, "eggan_demo", 0, eggan_result("eggan_demo", 0.3), "2026-01-03", ["method.w_identity=5"]
     )
-    text = paper_table(table("mean squared error"), collect([old, new, other]))
+    text = paper_table(table("mean squared error"), collect([old, new, other])[0])
     assert cells(text, "**EGGAN (eggan_demo)**")[1:3] == ["1 seed", "0.20"]
     assert cells(text, "**eggan_demo method.w_identity=5.0**")[1:3] == ["1 seed", "0.30"]
     assert "| 0.90 " not in text
@@ -106,7 +108,7 @@ def test_many_changes_are_told_below_the_table(tmp_path):
         run_of(tmp_path, "eggan_demo", seed, eggan_result("eggan_demo", 0.3), f"2026-01-0{k + 1}", overrides)
         for k, (seed, overrides) in enumerate(zip((0, 1, 0), settings, strict=True))
     ]
-    text = paper_table(table("mean squared error"), collect(runs))
+    text = paper_table(table("mean squared error"), collect(runs)[0])
     assert cells(text, "**eggan_demo, changed (1)**")[1] == "2 seeds"
     assert cells(text, "**eggan_demo, changed (2)**")[1] == "1 seed"
     assert text.count("changed: `method.") == 2 and "method.w_msssim=7" in text
@@ -120,7 +122,7 @@ def test_the_run_that_a_name_stood_for_is_no_change(tmp_path):
         run_of(tmp_path, "tergan_generated_48", 0, eggan_result("x", 0.3), f"2026-01-0{k}", [override])
         for k, override in enumerate((start, other), 1)
     ]
-    assert [one.changes for one in collect(runs)] == ["", "init_from=checkpoints/last.ckpt"]
+    assert [one.changes for one in collect(runs)[0]] == ["", "init_from=checkpoints/last.ckpt"]
 
 
 def test_folds_of_a_cross_validation_have_a_standard_error(tmp_path):
@@ -140,7 +142,7 @@ def test_folds_of_a_cross_validation_have_a_standard_error(tmp_path):
         }
         (run.evaluation / "recognition.json").write_text(json.dumps(result))
         runs.append(run)
-    text = paper_table(table("recognition of six"), collect(runs))
+    text = paper_table(table("recognition of six"), collect(runs)[0])
     assert cells(text, "**TER-GAN (tergan_demo)**")[1:3] == ["2 folds", "70.00 ± 10.00"]
     assert cells(text, "CNN baseline, tergan_demo")[2] == "70.00 ± 10.00"
 
@@ -157,17 +159,73 @@ def test_a_weak_judge_is_marked_and_two_judges_of_one_run_stand_beside_each_othe
     (again / "evaluation.json").write_text(json.dumps(eggan_result("eggan_demo", 0.35, "large; PCC 0.90")))
     text = document([run], tmp_path)
     judges = text.split("## Judges")[1]
-    assert cells(judges, "small; PCC 0.60")[2] == "**weak**" and cells(judges, "dlib")[2] == ""
+    weak, sound = cells(judges, "small; PCC 0.60"), cells(judges, "dlib")
+    assert weak[2] == "**weak** †" and weak[3] == "eggan_demo (PCC 0.900)"
+    assert sound[2] == "" and sound[3] == "eggan_demo (balanced accuracy 0.960)"
     moved = judges.split("### The same run, other judges")[1]
-    assert "0.200" in moved and "0.350" in moved
+    assert "0.200†" in moved and "0.350 " in moved and "au: large; PCC 0.90" in moved
+    aus, persons = (paper_table(table(title), collect([run])[0]) for title in ("mean squared", "same person"))
+    assert cells(aus, "**EGGAN (eggan_demo)**")[2] == "0.20†" and "(published, RaFD)" in aus
+    assert cells(persons, "**EGGAN (eggan_demo)**")[3] == "50.00", "dlib is not weak"
+
+
+def test_judges_are_weak_where_they_fail_on_the_real_pictures(tmp_path):
+    result = eggan_result("eggan_demo", 0.2)
+    assert weak_judges(result) == set()
+    result["table2"]["dlib"]["real"]["accuracy"] = 0.9
+    assert weak_judges(result) == {"dlib"}
+    result["table1"]["au"]["copy the target"]["pcc_mean"] = 0.7
+    assert weak_judges(result) == {"dlib", "au"}
+    told = {"protocol": "transfer", "judges": {"expression": "a judge; accuracy 0.9"}, "identity": {}}
+    assert weak_judges(told | {"expression": {"copy the source": 0.75}}) == {"expression"}
+    assert weak_judges(told | {"expression": {"copy the source": 0.85}}) == set()
+    assert rests_on("AU PCC") == {"au"} and rests_on("yaw ° ↓") == set()
+    assert rests_on("product with dlib") == {"expression", "dlib"}
+
+
+def test_what_is_broken_is_named_and_the_rest_stands(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEGAN_RUNS", str(tmp_path))
+    whole = run_of(tmp_path, "eggan_demo", 0, eggan_result("eggan_demo", 0.2))
+    (whole.evaluation / "pairs.csv").touch()
+    half = run_of(tmp_path, "eggan_demo", 1, {})
+    cut = run_of(tmp_path, "eggan_demo", 2, {})
+    (cut.evaluation / "evaluation.json").write_text('{"protocol": "egg')
+    strange = run_of(tmp_path, "eggan_demo", 3, eggan_result("eggan_demo", 0.2))
+    strange.config.write_text("")
+    other = tmp_path / "comparisons" / "x" / "comparison.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("{")
+    assert main(["report", "--out", str(tmp_path / "report.md")]) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert cells(text, "**EGGAN (eggan_demo)**")[1:3] == ["1 seed", "0.20"]
+    lines = text.split("## Not read")[1]
+    for path in (half.evaluation, cut.evaluation, strange.config, other):
+        assert str(path) in lines
+    assert [state(run) for run in (whole, cut)] == [
+        "evaluated",
+        "its evaluation.json is broken: evaluate it again",
+    ]
+    assert main(["report", "--out", str(tmp_path / "report.pdf")]) == 2
+
+
+def test_a_run_that_was_only_asked_otherwise_is_in_it(tmp_path):
+    run = run_of(tmp_path, "eggan_demo", 0, eggan_result("eggan_demo", 0.2))
+    run.evaluation.rename(run.folder / "evaluation-0a1b2c")
+    assert cells(document([run], tmp_path), "**EGGAN (eggan_demo)**")[2] == "0.20"
+    assert state(run) == "evaluated in another way than its own"
 
 
 def test_html_holds_its_pictures_and_markdown_links_to_them(tmp_path):
     run = run_of(tmp_path / "runs", "eggan_demo", 0, eggan_result("eggan_demo", 0.2))
     Image.new("RGB", (8, 8), (200, 10, 10)).save(run.evaluation / "grid.png")
     page = write_report([run], tmp_path / "report.html").read_text()
-    assert 'src="data:image/png;base64,iVBOR' in page and "grid.png" not in page and "http" not in page
+    (packed,) = re.findall(r'<img src="data:image/webp;base64,([^"]+)">', page)
+    with Image.open(io.BytesIO(base64.b64decode(packed))) as picture:
+        assert picture.size == (8, 8) and abs(picture.getpixel((4, 4))[0] - 200) < 8
+    assert "grid.png" not in page and "http" not in page
     assert page.count("<table>") == len(TABLES) + 1, "one for each table of the papers, and the judges"
+    (run.evaluation / "grid.png").write_bytes(b"not a picture")
+    assert "grid.png cannot be read" in write_report([run], tmp_path / "report.html").read_text()
     assert '<a href="#s2">Table 1: mean squared error of AU intensities</a>' in page
     text = write_report([run], tmp_path / "docs" / "report.md").read_text()
     (link,) = re.findall(r"\]\((.*grid\.png)\)", text)
@@ -187,8 +245,12 @@ def test_tables_of_ablations_are_in_it_below_their_heading(tmp_path, monkeypatch
 
 
 def test_nothing_evaluated_is_said(tmp_path):
-    with pytest.raises(UserError, match="facegan evaluate RUN"):
-        document([], tmp_path)
+    text = document([], tmp_path)
+    assert "No run has been evaluated yet" in text and "`facegan evaluate RUN`" in text
+    assert cells(text, "EGGAN (published, RaFD)")[2] == "0.24" and "`facegan train eggan_rafd`" in text
+    assert cells(text, "| X2Face (published, VoxCeleb)")[2] == "28.89"
+    assert cells(text.split("Table 2: AUs of driver")[1], "DAE (published")[3] == "0.3734"
+    assert "facegan compare aipgan-generated eggan-generated" in text
 
 
 def test_headings_can_be_jumped_to():

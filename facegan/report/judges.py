@@ -1,0 +1,90 @@
+"""The judges that the figures of a report rest on: what each is worth, and how far figures move with another."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from facegan.findings import MARK, headlines, marked, on_real, weak_judges
+from facegan.judges.weights import TRUSTED
+from facegan.report.collection import Evaluated, other_judges
+from facegan.runs import Run
+from facegan.tables import markdown_table, number
+
+
+def each_judge(judges: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Each judge and what it is, one by one."""
+    named: list[tuple[str, str]] = []
+    for kind, text in judges.items():
+        each = (
+            list(text.values()) if isinstance(text, Mapping) else text if isinstance(text, list) else [text]
+        )
+        named += [(kind, one) for one in each]
+    return named
+
+
+def judges_table(evaluations: Sequence[Evaluated]) -> str:
+    """Every judge that a figure above rests on, what it is worth, and where it is not to be trusted."""
+    used: dict[tuple[str, str], list[Evaluated]] = {}
+    for one in evaluations:
+        for kind, text in each_judge(one.result["judges"]):
+            used.setdefault((kind, text), []).append(one)
+    rows = []
+    for (kind, text), group in used.items():
+        here: dict[str, str] = {}
+        weak = False
+        for one in group:
+            name = next((name for name in ("LightCNN", "dlib") if kind == "identity" and name in text), kind)
+            measure, value = on_real(one.result).get(name, ("", None))
+            weak |= name in weak_judges(one.result)
+            if measure:
+                here[one.label] = f"{TRUSTED[measure][0]} {number(value, 3)}"
+        each = ", ".join(f"{one.label} ({here[one.label]})" if one.label in here else one.label
+                         for one in {one.label: one for one in group}.values())  # fmt: skip
+        rows.append([kind, text, f"**weak** {MARK}" if weak else "", each])
+    least = ", ".join(f"{name} {value}" for name, value in TRUSTED.values())
+    header = ["of", "judge, and what it reached on people it did not learn from", "",
+              "for (and on those test people's own pictures)"]  # fmt: skip
+    return "\n".join([
+        markdown_table(header, rows),
+        f"Weak is below {least}, by what is known of the judge or on the test people's own, untouched pictures: of AUs "
+        "on the targets, of expressions on the sources, of persons on real pairs. Landmarks and poses are read by "
+        "dlib's finder, whose errors show in the row *copy the target*.\n",
+    ])  # fmt: skip
+
+
+def moved(runs: Sequence[Run]) -> str:
+    """How far the figures of one run move with another judge."""
+    parts = ["### The same run, other judges\n"]
+    for run in runs:
+        results = other_judges(run)
+        judged = {str(result["judges"]): result for result in results}
+        same_question = {(result["data"], result.get("pairs")) for result in judged.values()}
+        if len(judged) < 2 or len(same_question) > 1:
+            continue
+        figures = [headlines(result) for result in judged.values()]
+        names = [name for name in figures[0] if all(name in other for other in figures)]
+        rows = [
+            [f"`{result['command']}`", *(marked(result, name, values[name]) for name in names)]
+            for result, values in zip(judged.values(), figures, strict=True)
+        ]
+        first = next(iter(judged.values()))
+        parts += [
+            f"{first['method']}, one run, asked of different judges:\n",
+            markdown_table(["", *names], rows),
+        ]
+        parts.append(
+            "".join(f"* `{one['command']}`: {_different(one, judged.values())}\n" for one in judged.values())
+        )
+    if len(parts) == 1:
+        parts.append(
+            "Not asked yet: `facegan evaluate RUN judge=EXPERIMENT`, with the experiment of another judge: "
+            "`judge_au` for `eggan_demo`.\n"
+        )
+    return "\n".join(parts)
+
+
+def _different(result: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> str:
+    """The judges of an evaluation that not all the others have."""
+    everywhere = set.intersection(*(set(each_judge(other["judges"])) for other in others))
+    return "; ".join(
+        f"{kind}: {text}" for kind, text in each_judge(result["judges"]) if (kind, text) not in everywhere
+    )
