@@ -2,7 +2,7 @@
 PYTHON ?= python3
 EXP ?= eggan_demo
 ARGS ?=
-EXTRAS := dlib,demo,cluster,notebooks,iqa,docs,dev
+EXTRAS := demo,cluster,notebooks,iqa,docs,dev
 READY := .venv/.ready
 
 .PHONY: help setup train evaluate test notebooks docs lint format clean

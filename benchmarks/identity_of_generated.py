@@ -25,7 +25,9 @@ class Dlib:
     def __init__(self) -> None:
         spec = importlib.util.find_spec("face_recognition_models")
         if spec is None or importlib.util.find_spec("dlib") is None:
-            raise UserError("this check needs dlib and its weights; type: pip install 'facegan[dlib]'")
+            raise UserError(
+                "this check needs dlib and its weights; type: pip install dlib-bin face_recognition_models"
+            )
         import dlib
 
         self.dlib = dlib

@@ -4,6 +4,7 @@
 (``transferring.py``), ICface reenacts (``reenacting.py``).
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from facegan.judges import SAME_PERSON, DlibJudge
 from facegan.methods import METHODS
 from facegan.pixels import to_uint8
 from facegan.releases import read_weights
-from facegan.runs import WEIGHTS, Run, find_run
+from facegan.runs import PRETRAINED, WEIGHTS, Run, find_run
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,12 @@ def load_module(run: Run, checkpoint: str = "last", can: str = "edit") -> Any:
     """
     name = OmegaConf.load(run.config).method.name
     method: Any = METHODS[name][1]
+    if run.folder.parent == PRETRAINED:
+        print(
+            f"{run.folder.name}: a small model that knows generated faces only; its figures and limits: "
+            f"{run.folder / 'README.md'}",
+            file=sys.stderr,
+        )
     if not hasattr(method, can):
         able = [other for other, (_, kind) in METHODS.items() if hasattr(kind, can)]
         raise UserError(f"{run.folder} is a run of {name}, which cannot {can}; {' and '.join(able)} can")

@@ -125,9 +125,14 @@ def _aipgan(case: _Case) -> dict[str, str]:
 
 def _transfer(case: _Case) -> dict[str, str]:
     judge = ExpressionJudge(judge_weights(case.config), case.device)
+
+    def recognise(images: Tensor) -> list[str]:
+        return [case.config.method.expressions[k] for k in case.ask("recognise", images).argmax(1).tolist()]
+
     transfer.evaluate(
-        partial(case.ask, "transfer"), case.tested, judge, Judges(case.device), case.out, **case.said
-    )
+        partial(case.ask, "transfer"), case.tested, judge, Judges(case.device), case.out,
+        recognise=recognise if hasattr(case.module, "recognise") else None, **case.said,
+    )  # fmt: skip
     return {"grid": "grid.png", "editing": "editing.png", "table": "table.md"}
 
 

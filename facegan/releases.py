@@ -6,6 +6,7 @@ one that came with the package (``facegan/pretrained``).
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -17,8 +18,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from facegan.config import UserError, data_home, judges_home, runs_home
+from facegan.findings import FINDINGS, read_findings
 from facegan.methods import METHODS
+from facegan.report.collection import changes
 from facegan.runs import WEIGHTS, Run
+from facegan.tables import COPY_SOURCE, COPY_TARGET
 
 LOSSES_ONLY = ("w_if", "w_ef", "w_identity", "w_perceptual")
 """Weights of losses that look through networks of their own; without them those networks are not built."""
@@ -103,6 +107,9 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
     config = OmegaConf.load(run.config)
     version = json.loads((run.folder / "version.json").read_text())
     generated = bool(OmegaConf.select(config, "generate"))
+    command = (
+        f"facegan train {config.name} {changes(config, ('trainer.precision', 'trainer.max_epochs'))}".strip()
+    )
     commit = (version.get("commit") or "unknown")[:10]
     faces = "generated faces" if generated else f"the data set {config.data.name}"
     size = sum(file.stat().st_size for file in out.glob("*.safetensors")) / 1e6
@@ -111,8 +118,7 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
         "",
         f"{METHODS[config.method.name][1].__name__} at {config.data.get('crop') or config.data.image_size} pixels, "
         f"averaged weights in half precision ({size:.1f} MB), seed {config.seed}. Trained on {faces} by "
-        f"`facegan train {config.name}` with the settings in config.yaml (commit {commit}); packed "
-        f"from its {checkpoint} checkpoint.",
+        f"`{command}` (commit {commit}), config.yaml; packed from its {checkpoint} checkpoint.",
     ]  # fmt: skip
     if config.init_from:
         before = Path(config.init_from)
@@ -121,16 +127,39 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
             f" That training started from the weights of {name} (`init_from`), which config.yaml says nothing of."
         )
     asked = [run.evaluation, *sorted(run.folder.glob("evaluation-*"), key=lambda path: path.stat().st_mtime)]
-    tables = next((found for folder in asked if (found := sorted(folder.glob("table*.md")))), [])
-    if not tables:
-        lines += ["", "It has not been evaluated."]
+    folder = next((folder for folder in asked if (folder / FINDINGS).is_file()), None)
+    tables = [] if folder is None else sorted(folder.glob("table*.md"))
     for table in tables:
         lines += ["", re.sub(r"^#", "##", table.read_text().strip(), flags=re.M)]
-    lines = [_without_homes(line) for line in lines]
+    limits = (
+        ["It has not been evaluated."] if folder is None else _shortfalls(read_findings(folder / FINDINGS))
+    )
     if generated:
-        lines += [
-            "",
-            "**Limits.** It knows generated faces only. A photograph mostly comes out as somebody else, or as no face "
-            "at all; no claim about real faces is made from it.",
+        limits += [
+            "It knows generated faces only. A photograph mostly comes out as somebody else, or as no face at all; no "
+            "claim about real faces is made from it."
         ]
-    return "\n".join(lines) + "\n"
+    lines += ["", f"**Limits.** {' '.join(limits)}"] if limits else []
+    return "\n".join(_without_homes(line) for line in lines) + "\n"
+
+
+def _shortfalls(result: Mapping[str, Any]) -> list[str]:
+    """What the test people's results lack, in sentences."""
+    method, said = result["method"], []
+    for judge, rows in (result.get("identity") or result.get("table2") or {}).items():
+        if method not in rows:
+            continue
+        kept = rows[method]["accuracy"]
+        said.append(
+            f"Of people it was not trained on, {judge} takes {100 * kept:.0f} % of the results for the wanted person."
+        )
+        if "expression" in result:
+            ours = kept * result["expression"][method]
+            copies = max(
+                rows[copy]["accuracy"] * result["expression"][copy] for copy in (COPY_SOURCE, COPY_TARGET)
+            )
+            if ours < copies:
+                said.append(
+                    f"Expression recognised times person kept is {ours:.3f}: below the {copies:.3f} of a mere copy."
+                )
+    return said

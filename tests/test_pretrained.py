@@ -66,3 +66,11 @@ def test_recognition_needs_no_training_either(faces, capsys):
     assert main(["recognise", "tergan-generated", *map(str, faces.values())]) == 0
     found = [line.split()[1] for line in capsys.readouterr().out.splitlines()[1:]]
     assert found == ["anger", "happiness", "surprise"]
+
+
+def test_its_limits_are_named_when_it_is_used(faces, tmp_path, capsys):
+    assert main(["recognise", "tergan-generated", str(faces["face"])]) == 0
+    assert (
+        f"generated faces only; its figures and limits: {PRETRAINED / 'tergan-generated' / 'README.md'}"
+        in (capsys.readouterr().err)
+    )

@@ -1,5 +1,6 @@
 """Runs packed to be handed on do what the runs did, in a fraction of the size."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -88,14 +89,37 @@ def test_the_card_carries_the_run_s_tables(run, tmp_path, monkeypatch):
     copied = Run(tmp_path / "run")
     shutil.copytree(run.folder, copied.folder)
     monkeypatch.setenv("FACEGAN_JUDGES", str(tmp_path / "mine"))
+    pack(copied, tmp_path / "small")
+    assert "It has not been evaluated." in (tmp_path / "small" / "README.md").read_text()
+    rows = {
+        "ours": {"accuracy": 0.2},
+        "copy the source": {"accuracy": 0.0},
+        "copy the target": {"accuracy": 1.0},
+    }
+    found = {
+        "protocol": "transfer", "method": "ours", "data": "", "judges": {}, "identity": {"dlib": rows},
+        "expression": {"ours": 0.6, "copy the source": 0.8, "copy the target": 0.2},
+    }  # fmt: skip
     # asked in another way; then the run's own
     for name, cell in (("evaluation-1a2b3c", "b"), ("evaluation", "a")):
         (copied.folder / name).mkdir()
+        (copied.folder / name / "evaluation.json").write_text(json.dumps(found))
         (copied.folder / name / "table.md").write_text(f"# Transfer\n\n| {cell} |\nno {tmp_path}/mine/x\n")
         pack(copied, tmp_path / "small")
         card = (tmp_path / "small" / "README.md").read_text()
         assert f"\n## Transfer\n\n| {cell} |" in card
         assert "no judges/x" in card, "no folder of this machine"
+        assert "dlib takes 20 % of the results for the wanted person" in card
+        assert "Expression recognised times person kept is 0.120: below the 0.200 of a mere copy." in card
+    rows["ours"]["accuracy"] = 0.9
+    (copied.folder / name / "evaluation.json").write_text(json.dumps(found))
+    pack(copied, tmp_path / "small")
+    card = (tmp_path / "small" / "README.md").read_text()
+    assert "90 % of the results" in card and "mere copy" not in card
+    OmegaConf.load(copied.config)
+    assert f"`facegan train {OmegaConf.load(copied.config).name} method." in card, (
+        "how it was trained otherwise"
+    )
 
 
 def test_the_card_says_whose_weights_the_training_started_from(run, tmp_path, monkeypatch):

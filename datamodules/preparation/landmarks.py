@@ -77,7 +77,7 @@ def model_file(name: str) -> str:
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or not spec.submodule_search_locations:
         raise UserError("dlib's weights are missing: looked for the package face_recognition_models; "
-                        "pip install 'facegan[dlib]'")  # fmt: skip
+                        "type: pip install face_recognition_models")  # fmt: skip
     return str(Path(spec.submodule_search_locations[0]) / "models" / name)
 
 
@@ -89,8 +89,8 @@ class DlibLandmarks:
             import dlib
         except ImportError:
             raise UserError(
-                "data.landmarks=dlib needs dlib, which is not installed: pip install 'facegan[dlib]', "
-                "or choose data.landmarks=openface or face_alignment"
+                "finding faces with dlib needs dlib, which is not installed: pip install dlib-bin (or dlib, which is "
+                "compiled); to train, data.landmarks=openface or face_alignment needs none"
             ) from None
         self._detector = dlib.get_frontal_face_detector()
         self._predictor = dlib.shape_predictor(model_file("shape_predictor_68_face_landmarks.dat"))

@@ -66,7 +66,7 @@ def dlib_models() -> tuple[Any, Path]:
     if models is None or not models.submodule_search_locations:
         raise UserError(
             "landmarks and face recognition with dlib: looked for the packages dlib-bin and "
-            "face_recognition_models, which are not installed. Type: pip install 'facegan[dlib]'"
+            "face_recognition_models, which are not installed. Type: pip install dlib-bin face_recognition_models"
         )
     return dlib, Path(models.submodule_search_locations[0]) / "models"
 

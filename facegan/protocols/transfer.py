@@ -4,7 +4,7 @@ Sources and targets are drawn among the test people, always two of them; ``pairs
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,7 @@ def evaluate(
     log: Path | None = None,
     protocol: Protocol | None = None,
     likenesses: Mapping[str, Likeness] | None = None,
+    recognise: Callable[[Tensor], Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Judge transfers between test people, beside copying either picture.
 
@@ -89,12 +90,14 @@ def evaluate(
         command: what was typed, for the table.
         log: the run's CSV log, for ``curves.png``.
         likenesses: similarities to report beside, by name.
+        recognise: the method's own names of the expressions in faces; where there are labels, how often they are right
+            on the sources is reported.
 
     Returns:
         What ``evaluation.json`` holds: ``expression`` (share 0..1 recognised as the source's, by row), ``identity``
         (``real`` and ``Acceptance`` of the target's person, by judge and row), ``likeness`` (``network``, ``to``,
         and of each row its ``mean`` cosine and the ``share`` at the threshold or above), ``same_person`` (what
-        ``protocols.same_person`` gives), names of data and judges.
+        ``protocols.same_person`` gives), ``recognised_by_itself`` (share 0..1, or None), names of data and judges.
 
     Raises:
         UserError: there are not two test people, or the judge knows none of their expressions.
@@ -127,7 +130,7 @@ def evaluate(
     found: dict[str, dict[str, list[Tensor]]] = {
         name: {row: [] for row in rows} for name in (likenesses or {})
     }
-    size = protocol.batch_size
+    size, named = protocol.batch_size, 0
     for start in track(range(0, len(sources), size), "Evaluating", disable=not protocol.progress):
         part = slice(start, start + size)
         x_s, x_t = (data.test.batch(index[part])["image"] for index in (sources, targets))
@@ -135,6 +138,9 @@ def evaluate(
             result = transfer(x_s, x_t).cpu()
         if not start:
             write_samples(out_dir / "samples", source=x_s, target=x_t, result=result)
+        if recognise is not None and labelled:
+            truth = [judge.expressions[k] for k in wanted[part]]
+            named += sum(own == name for own, name in zip(recognise(x_s), truth, strict=True))
         if not labelled:
             wanted[part] = judge(x_s).argmax(1).numpy()
         persons = {j.name: j(x_t, judges.finder(x_t)) for j in judges.identity}
@@ -171,6 +177,7 @@ def evaluate(
         "expression_by": "the label" if labelled else "the judge, of the source",
         "test_people": len(np.unique(np.asarray(data.test.identity)[sources])),
         "judges": {"expression": judge.description, "identity": [j.description for j in judges.identity]},
+        "recognised_by_itself": named / len(sources) if recognise is not None and labelled else None,
         "expression": {row: count / len(sources) for row, count in right.items()},
         "identity": identity,
         "likeness": {name: _scores(like, found[name]) for name, like in (likenesses or {}).items()},

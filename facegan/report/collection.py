@@ -1,6 +1,6 @@
 """What has been evaluated: runs, ablations over seeds and cross-validations, grouped by experiment."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,7 +81,7 @@ def _evaluated(run: Run) -> Evaluated | None:
     if path is None:
         return None
     config = _config(run)
-    return Evaluated(config.name, _changes(config), config.seed, path.parent, read_findings(path))
+    return Evaluated(config.name, changes(config), config.seed, path.parent, read_findings(path))
 
 
 def _recognised(run: Run) -> Evaluated | None:
@@ -96,7 +96,7 @@ def _recognised(run: Run) -> Evaluated | None:
     result = read_findings(path, ("ours", "baseline", "data"))
     result |= {"protocol": "recognition", "method": method, "command": command, "judges": {}}
     fold = int(run.folder.name.rpartition("-")[2])
-    return Evaluated(config.name, _changes(config), fold, path.parent, result)
+    return Evaluated(config.name, changes(config), fold, path.parent, result)
 
 
 def _config(run: Run) -> Any:
@@ -134,8 +134,12 @@ def other_judges(run: Run) -> list[Mapping[str, Any]]:
     return found
 
 
-def _changes(config: Any) -> str:
-    """The keys in which a run differs from its experiment as it is shipped, as they would be typed."""
+def changes(config: Any, but: Sequence[str] = ()) -> str:
+    """The keys in which a run differs from its experiment as it is shipped, as they would be typed.
+
+    Args:
+        but: keys that count although they make no other experiment.
+    """
     try:
         shipped = _flat(plain(load_config(config.name))) if config.method.name in METHODS else {}
     except UserError:  # a YAML of somebody's own
@@ -144,7 +148,8 @@ def _changes(config: Any) -> str:
     if shipped.get("init_from") in Path(start).parts:  # a run notes the checkpoint that the name stood for
         config = OmegaConf.merge(config, {"init_from": shipped["init_from"]})
     own = _flat(OmegaConf.to_container(config))
-    keys = [key for key in own if not key.startswith(_BESIDE) and own[key] != shipped.get(key, own[key])]
+    counted = [key for key in own if key in but or not key.startswith(_BESIDE)]
+    keys = [key for key in counted if own[key] != shipped.get(key, own[key])]
     return " ".join(f"{key}={own[key]}" for key in keys)
 
 

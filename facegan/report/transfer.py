@@ -122,6 +122,10 @@ def transfer_table(result: Mapping[str, Any]) -> str:
                 else ".\n"
             )
         )
+    if (own := result.get("recognised_by_itself")) is not None:
+        parts.append(
+            f"Its own recogniser names {number(100 * own, 1)} % of the sources' expressions right.\n"
+        )
     if editing := result.get("same_person"):
         rows = [
             [name, number(editing["l1"][name], 3), number(editing["ssim"][name], 3)] for name in editing["l1"]

@@ -47,9 +47,9 @@ def test_dlib_says_when_there_is_no_face():
             finder(image, NONE)
 
 
-def test_dlib_missing_names_the_extra(monkeypatch):
+def test_dlib_missing_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(UserError, match=r"facegan\[dlib\]"):
+    with pytest.raises(UserError, match="pip install dlib-bin"):
         landmark_finder("dlib")
 
 
