@@ -2,13 +2,17 @@
 history, and the moving average of the networks that inference needs. Each method writes its own step.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+PANELS = ("d", "g_adv", "g_identity", "g_expression", "g_reconstruction")
+"""Losses that every method has, as its logs and W&B's panels call them: the discriminator's and the generators'."""
 
 
 class AdversarialModule(pl.LightningModule):
@@ -19,7 +23,10 @@ class AdversarialModule(pl.LightningModule):
             of the papers. Lightning's ``global_step`` counts optimiser steps instead.
         seed: of the run; with ``batches_seen`` it fixes every draw inside a step.
         clip_gradient: largest gradient norm of one optimiser's parameters, or None.
+        panels: what logs call a loss, where that is not its name in the code: ``PANELS`` are the same over all methods.
     """
+
+    panels: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, seed: int = 0, clip_gradient: float | None = None) -> None:
         super().__init__()
@@ -62,11 +69,11 @@ class AdversarialModule(pl.LightningModule):
         self._rows = rows
 
     def log_losses(self, losses: dict[str, Tensor], rows: int) -> None:
-        """Log losses under ``train/``, as means over all ranks; no ``.item()``, so no wait for the device."""
+        """Log losses under ``train/`` as means over all ranks, named by ``panels``; no wait for the device."""
         values = torch.stack([value.detach().float() for value in losses.values()])
         if self.trainer.world_size > 1:
             values = self.trainer.strategy.reduce(values, reduce_op="mean")  # type: ignore[assignment]
-        means = {f"train/{key}": value for key, value in zip(losses, values, strict=True)}
+        means = {f"train/{self.panels.get(key, key)}": v for key, v in zip(losses, values, strict=True)}
         self.log_dict(means, batch_size=rows)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

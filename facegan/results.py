@@ -1,6 +1,6 @@
-"""Runs as tables for analysis: one row a run, or one row a pair of pictures.
+"""Runs as tables for analysis: one row a run, or one row a pair of pictures; and whether a difference is chance.
 
-Everything comes from run folders; ``facegan evaluate`` has written it there.
+``facegan evaluate`` has written what they say: in run folders, or at Weights & Biases.
 """
 
 from collections.abc import Iterable
@@ -9,10 +9,41 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
+from scipy.stats import ttest_rel
 
-from facegan.config import UserError
+from facegan.config import UserError, runs_home
 from facegan.findings import FINDINGS, headlines, read_findings
 from facegan.runs import Run, all_runs, find_run
+
+
+def runs_of(place: str) -> list[Run]:
+    """The evaluated runs of a folder, of an experiment, of its newest ablation, or of a W&B project.
+
+    Args:
+        place: a folder of runs; an experiment's name; with ``-ablation`` behind it, what ``facegan ablate`` made of it
+            last; or ``wandb:entity/project``, whose evaluations are fetched.
+
+    Raises:
+        UserError: there is none.
+    """
+    if place.startswith("wandb:"):
+        from facegan.report.remote import fetch
+
+        return fetch(place.removeprefix("wandb:"))
+    folders = [Path(place), runs_home() / place]
+    if place.endswith("-ablation"):  # with overrides the folder's name goes on
+        folders += sorted(runs_home().glob(f"{place}*"), key=lambda path: -path.stat().st_mtime)
+    for folder in folders:
+        runs = [Run(path.parent) for path in sorted(folder.glob("*/config.yaml"))]
+        evaluated = [run for run in runs if (run.evaluation / FINDINGS).is_file()]
+        if evaluated:
+            return evaluated
+    how = (
+        f"facegan ablate {place.removesuffix('-ablation')}"
+        if place.endswith("-ablation")
+        else "facegan evaluate RUN"
+    )
+    raise UserError(f"no evaluated run of {place} in {runs_home()}; type: {how}")
 
 
 def runs_table(runs: Iterable[Run | str] | None = None) -> pd.DataFrame:
@@ -84,6 +115,36 @@ def paired_difference(
         )
     both[column] = both[column] - both[f"{column}_other"]
     return bootstrap(both, column, draws, seed)
+
+
+def over_seeds(table: pd.DataFrame, whole: str) -> pd.DataFrame:
+    """Each experiment's figures less ``whole``'s, seed by seed: ``difference``, its ``std``, ``seeds``, and ``p``.
+
+    ``p`` is the paired t-test's, over the seeds that both have: with two or three it finds large differences only, and
+    of many figures some fall below 0.05 by chance.
+
+    Args:
+        table: what ``runs_table`` gives.
+        whole: the experiment that the others are ablations of.
+    """
+    measures = [name for name in table.columns if table[name].dtype.kind == "f"]
+    by_seed = table.set_index(["experiment", "seed"])[measures]
+    rows = []
+    for name in table["experiment"].unique():
+        for measure in measures if name != whole else []:
+            pairs = (
+                pd.concat([by_seed.loc[name, measure], by_seed.loc[whole, measure]], axis=1)
+                .dropna()
+                .to_numpy()
+            )
+            gaps = pairs[:, 0] - pairs[:, 1]
+            row = {"without": name.removeprefix(f"{whole}_"), "measure": measure, "seeds": len(gaps)}
+            if len(gaps):
+                row["difference"] = gaps.mean()
+            if len(gaps) > 1:
+                row |= {"std": gaps.std(ddof=1), "p": ttest_rel(*pairs.T).pvalue}
+            rows.append(row)
+    return pd.DataFrame(rows, columns=["without", "measure", "difference", "std", "seeds", "p"])
 
 
 def _run(run: Run | str) -> Run:

@@ -10,6 +10,7 @@ import torch
 
 from datamodules.generated.folder import FOLDER_LAYOUT
 from facegan import editing, experiment
+from facegan.adversarial import PANELS
 from facegan.cli import main
 from facegan.config import UserError, judges_home
 from facegan.judges.weights import EXPRESSION_WEIGHTS, save_judge
@@ -70,7 +71,7 @@ def test_one_run_logs_every_stage(run):
     rows = list(csv.DictReader(run.metrics.open()))
     stages = [float(row["stage"]) for row in rows if row["stage"]]
     assert stages == sorted(stages) and set(stages) == {0, 1, 2, 3}
-    for name in ("recogniser_expression", "att", "d", "h", "irec", "if", "ef", "adv", "critic"):
+    for name in ("recogniser_expression", "attention", "landmarks", "identity_map", *PANELS):
         assert any(row.get(f"train/{name}") for row in rows), name
     assert any(row["val/truth_l1"] for row in rows) and len(list(run.samples.glob("*.png"))) == 4
 

@@ -18,6 +18,7 @@ from datamodules.generated.folder import FOLDER_LAYOUT
 from datamodules.generated.request import GenerateConfig, ensure_generated, wait_until_generated
 from facegan import experiment
 from facegan import runs as runs_module
+from facegan.adversarial import PANELS
 from facegan.callbacks import RunCheckpoint
 from facegan.cli import main
 from facegan.config import UserError
@@ -230,8 +231,8 @@ def test_a_run_leaves_what_it_should(people):
     log = rows(run)
     assert saved["batches_seen"] == 3 * 6, "three epochs of 25 training pictures in batches of 4"
     assert [row["step"] for row in log if row["train/pretrain_id"]] == [str(i) for i in range(6)]
-    assert [row["step"] for row in log if row["train/g_au"]] == [str(i) for i in range(6, 18)]
-    assert {"val/l1", "val/au_mse_own"} <= set(log[0])
+    assert [row["step"] for row in log if row["train/g_expression"]] == [str(i) for i in range(6, 18)]
+    assert {"val/l1", "val/au_mse_own", *(f"train/{name}" for name in PANELS)} <= set(log[0])
     assert (run.folder / "version.json").exists()
     assert len(list(run.samples.glob("*.png"))) == 3
     again = experiment.load_config(str(run.config))

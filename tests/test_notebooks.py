@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
 from datamodules.generated.folder import FOLDER_LAYOUT
 from facegan import experiment
 from facegan.runs import Run
+from tests.test_ablation import found
 from tests.test_experiment import TINY
 from tests.test_transferring import SMALL
 
@@ -46,13 +48,15 @@ def test_ablation_analysis(homes, tmp_path, monkeypatch):
             "geometry_pcc": 0.3,
             "verification_over_real": {"dlib": 0.8},
         }
-        result = {"protocol": "eggan", "method": "EGGAN", "summary": summary}
+        result = found(summary)
         folder = home / f"{name}-seed0" / "evaluation"
+        config = OmegaConf.load(folder.parent / "config.yaml")
+        OmegaConf.save(config | {"name": name}, folder.parent / "config.yaml")
         (folder / "evaluation.json").write_text(json.dumps(result))
         pairs = {"source": ["a", "b", "c"], "target": ["x", "y", "z"], "person": ["A", "B", "C"]}
         pd.DataFrame(pairs | {"au_mse": error, "cosine_dlib": 0.9}).to_csv(folder / "pairs.csv", index=False)
     text = outputs(NOTEBOOKS / "02_ablation_analysis.ipynb", monkeypatch)
-    for words in ("AU MSE", "eggan_demo_no_identity-seed0", "au_mse        0.400", "ablate writes it"):
+    for words in ("AU MSE", "eggan_demo_no_identity       seed 0 au_mse        0.400", "without", "-0.1"):
         assert words in text, text
 
 

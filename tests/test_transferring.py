@@ -9,6 +9,7 @@ import torch
 
 from datamodules.generated.folder import FOLDER_LAYOUT
 from facegan import editing, experiment
+from facegan.adversarial import PANELS
 from facegan.cli import main
 from facegan.config import UserError
 from facegan.runs import Run
@@ -58,7 +59,7 @@ def test_a_run_leaves_a_grid_of_transfers_and_a_log(run):
     assert len(list(run.samples.glob("*.png"))) == 2
     log = run.metrics.read_text().splitlines()[0].split(",")
     assert {
-        "train/g_adv",
+        *(f"train/{name}" for name in PANELS),
         "train/d_es",
         "train/pretrain_e",
         "val/expression_accuracy",

@@ -4,9 +4,10 @@ Where the paper is silent or contradicts itself the choice and its reason stand 
 number them.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +88,9 @@ class ICface(AdversarialModule):
     of_people = ("people.",)
     """Layers with an output for each training person."""
     in_use = ("reenactor_ema.", "D.")
+    panels: ClassVar[Mapping[str, str]] = {
+        "adv": "g_adv", "identity": "g_identity", "fa": "g_expression", "reconstruction": "g_reconstruction",
+    }  # fmt: skip
     """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("-val/l1",)
     """What chooses the best checkpoint; "-": lower is better."""

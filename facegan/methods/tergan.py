@@ -5,9 +5,10 @@ number them.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import accumulate
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -113,6 +114,11 @@ class TERGAN(AdversarialModule):
     of_expressions = (".recogniser.", "pretrained.expression.", "D.expression.4.")
     """Parts of the names of those with an output for each expression."""
     in_use = ("generator_ema.",)
+    panels: ClassVar[Mapping[str, str]] = {
+        "g_if": "g_identity",
+        "g_ef": "g_expression",
+        "g_irec": "g_reconstruction",
+    }
     """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("val/expression_accuracy", "-val/l1")
     """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""
@@ -280,6 +286,7 @@ class TERGAN(AdversarialModule):
             recogniser = F.cross_entropy(full(logits), y_e)
             self.take_step(opt_g, total + recogniser)  # type: ignore[arg-type]
         return {
+            "d": loss_d_real + loss_d_identity + loss_d_fake,
             "d_real": loss_d_real, "d_identity": loss_d_identity, "d_fake": loss_d_fake, **g,
             "d_es_accuracy": d_es_accuracy, "d_et_accuracy": d_et_accuracy,
             "g_expression_accuracy": accuracy(d_e[:, : len(c.expressions)], y_e),

@@ -70,7 +70,8 @@ def _claims(
             verdict = (
                 "one seed says little" if len(gaps) == 1
                 else "**in every seed**" if as_said == len(gaps)
-                else "in the mean, not in every seed" if sign * gaps.mean() > 0
+                else "**not reproduced**, though in the mean by more than its standard error"
+                if sign * gaps.mean() > gaps.std(ddof=1) / len(gaps) ** 0.5
                 else "**not reproduced**"
             )  # fmt: skip
             seen = f"{key} {direction}{MARK * bool(rests_on(key) & weak)}"
