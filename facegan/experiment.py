@@ -25,15 +25,21 @@ from facegan.runs import WEIGHTS, Run, experiments, find_run, first_rank, new_ru
 def build_data(config: ExperimentConfig, part: str = "data") -> FaceDataModule:
     """The data module, after generating the faces that the experiment asks for and that are not there yet.
 
-    The first rank generates; the others wait for it. ``part``: "data" or "test_data".
+    Faces that lie in no folder of ``data`` or ``test_data``, where overrides name others, are not generated. The
+    first rank generates; the others wait for it. ``part``: "data" or "test_data".
     """
+    given = {"data": config.data, "test_data": config.test_data}
+    modules = {key: DATAMODULES[one.name][1](one) for key, one in given.items() if one is not None}
+    read = [root.resolve() for module in modules.values() for root in module.roots()]
     for request in config.generate:
+        asked = Path(request.root).resolve()
+        if not any(asked.is_relative_to(root) or root.is_relative_to(asked) for root in read):
+            continue
         if first_rank():
             ensure_generated(request, progress=config.trainer.progress)
         else:
             wait_until_generated(request)
-    chosen = config.data if part == "data" else config.test_data
-    return DATAMODULES[chosen.name][1](chosen)
+    return modules[part]
 
 
 def judge_weights(config: ExperimentConfig) -> Path | None:

@@ -284,6 +284,27 @@ def test_other_ranks_wait_for_the_first_to_generate(tmp_path):
     assert not waiting.is_alive()
 
 
+def test_only_faces_in_folders_that_the_data_read_are_generated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+    generated = []
+    monkeypatch.setattr(experiment, "ensure_generated", lambda request, **_: generated.append(request.root))
+    tested = ["data.test_roots=[b/people]", f"test_data={{name: folder, roots: [{tmp_path}/d]}}"]
+    for overrides, wanted in (
+        (["data.roots=[elsewhere]"], ""),
+        (["data.roots=[a]"], "a"),
+        (["data.roots=[link]"], "b"),
+        (["data.roots=[.]"], "abcd"),
+        (["data.roots=[a]", *tested], "abd"),
+    ):
+        config = experiment.load_config("eggan_rafd", ["data.name=folder", *overrides])
+        config.generate = [GenerateConfig(root=str(tmp_path / name)) for name in "abcd"]
+        generated.clear()
+        assert experiment.build_data(config).config is config.data
+        assert [Path(root).name for root in generated] == list(wanted), overrides
+    assert experiment.build_data(config, "test_data").config is config.test_data
+
+
 def test_same_seed_same_run_other_seed_other_run(people):
     a, b = experiment.train(tiny(people)), experiment.train(tiny(people))
     assert_same(a, b)
