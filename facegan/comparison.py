@@ -22,7 +22,7 @@ from facegan.protocols import shared_task
 from facegan.protocols.common import Protocol
 from facegan.report.comparison import comparison_table, pareto_figure
 from facegan.report.document import COMPARISONS
-from facegan.runs import Run, find_run
+from facegan.runs import WEIGHTS, Run, find_run
 
 ABILITIES = ("transfer", "edit", "reenact")
 
@@ -86,17 +86,26 @@ def _entrant(run: Run, config: Any, device: torch.device) -> shared_task.Entrant
     if ability is None:
         raise UserError(f"{run.folder} is a run of {own.method.name}, which makes no pictures")
     module = load_module(run, can=ability).to(device).eval().requires_grad_(False)
+    # a packed run's config has the name of its experiment
+    name = run.folder.absolute().name if run.last.name == WEIGHTS else own.name
     same = {key: own.data[key] for key in ("image_size", "crop", "align")}
     data = DATAMODULES[config.data.name][1](replace(config.data, needs_au=True, pairing="single", **same))
     data.prepare_data()
     data.setup()
     synthesise = _answer(ability, module, device)
     some = data.test.batch([0])
-    trained = own.data.get("root") or own.data.get("roots")
     return shared_task.Entrant(
-        f"{TITLES.get(own.method.name, own.method.name)} ({own.name})", synthesise, data,
-        f"{own.data.name}: {trained}", shared_task.parameters_used(lambda: synthesise(some, some), module),
+        f"{TITLES.get(own.method.name, own.method.name)} ({name})", synthesise, data,
+        f"{_trained_on(own.data)}; seed {own.seed}",
+        shared_task.parameters_used(lambda: synthesise(some, some), module),
     )  # fmt: skip
+
+
+def _trained_on(data: Any) -> str:
+    """A data set by its name and the last two folders of each of its roots."""
+    roots = [data.get("root"), *data.get("roots", [])]
+    named = ", ".join("/".join(Path(root).absolute().parts[-2:]) for root in roots if root)
+    return f"{data.name}: {named}" if named else data.name
 
 
 def _answer(

@@ -18,10 +18,12 @@ BRIEF = [
 
 
 @pytest.fixture
-def runs(tmp_path):
+def runs(homes):
     faces = {"size": 64, "workers": 1, "aus": "prototypes"}
-    train = FOLDER_LAYOUT.write(tmp_path / "train", people=4, pictures=8, **faces)
-    test = FOLDER_LAYOUT.write(tmp_path / "test", people=3, pictures=8, first_person=500_000, **faces)
+    train = FOLDER_LAYOUT.write(homes / "data" / "small" / "train", people=4, pictures=8, **faces)
+    test = FOLDER_LAYOUT.write(
+        homes / "data" / "small" / "test", people=3, pictures=8, first_person=500_000, **faces
+    )
     roots = [f"data.roots=[{train}]", f"data.test_roots=[{test}]"]
     main([
         "train", "eggan_demo", "data.image_size=32", "method.latent=8", "method.encoder_widths=[4,4,8]",
@@ -43,7 +45,7 @@ def runs(tmp_path):
     return roots
 
 
-def test_two_methods_on_the_same_people(runs, capsys):
+def test_two_methods_on_the_same_people(runs, capsys, tmp_path):
     assert main(["compare", "eggan_demo", "tergan_folder", "--targets", "12"]) == 0
     said = capsys.readouterr().out
     (home,) = (runs_home() / "comparisons").iterdir()
@@ -59,13 +61,22 @@ def test_two_methods_on_the_same_people(runs, capsys):
     assert [rows[name]["size"] for name in list(rows)[2:]] == [32, 40]
     assert all(rows[name]["parameters"] > 1000 and rows[name]["fps"] > 0 for name in list(rows)[2:])
     assert result["command"] == "facegan compare eggan_demo tergan_folder --targets 12"
-    assert "3 people" in (home / "comparison.md").read_text()
+    table = (home / "comparison.md").read_text()
+    assert "3 people" in table and "EGGAN (eggan_demo) has learnt from: folder: small/train; seed 0" in table
     report = home.parent / "report.html"  # the table and its picture stand in the report, too
     assert main(["evaluate", "eggan_demo"]) == 0 and main(["report", "--out", str(report)]) == 0
     page = report.read_text()
     assert "All methods, one task" in page and "facegan compare eggan_demo tergan_folder --targets 12" in page
     assert page.count("data:image/png") >= 2
     report.unlink()
+    # a packed run has the name of its folder; its config names roots below FACEGAN_DATA
+    assert main(["pack", "eggan_demo", "--out", str(tmp_path / "handed-on")]) == 0
+    assert "oc.env:FACEGAN_DATA" in (tmp_path / "handed-on" / "config.yaml").read_text()
+    assert main(["compare", str(tmp_path / "handed-on"), "--targets", "12"]) == 0
+    (other,) = set((runs_home() / "comparisons").iterdir()) - {home}
+    table = (other / "comparison.md").read_text()
+    assert "EGGAN (handed-on) has learnt from: folder: small/train; seed 0" in table
+    shutil.rmtree(other)
     # the same command again has the same folder; an experiment that makes no pictures is refused
     main(["compare", "eggan_demo", "tergan_folder", "--targets", "12"])
     assert len(list((runs_home() / "comparisons").iterdir())) == 1

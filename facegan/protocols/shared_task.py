@@ -7,12 +7,14 @@ head pose. So every method is asked for the same thing on the same people, and j
 import json
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from rich.progress import track
 from torch import Tensor, nn
@@ -29,6 +31,7 @@ from facegan.metrics import Acceptance, Agreement, Given, frechet_distance
 from facegan.pixels import to_uint8
 from facegan.protocols import same_person
 from facegan.protocols.common import Protocol, json_ready, real_pairs, write_pairs
+from facegan.results import bootstrap
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
 Picture = tuple[str, int, str]
@@ -36,6 +39,9 @@ Picture = tuple[str, int, str]
 
 LPIPS_FILE = "alexnet-owt-7be5be79.pth"
 """Weights that LPIPS's network has from torchvision, in torch's own cache."""
+
+KID_DRAWS = 50
+"""Draws of pictures that KID is the mean of."""
 
 
 @dataclass(frozen=True)
@@ -66,38 +72,47 @@ def parameters_used(synthesise: Callable[[], Tensor], module: nn.Module) -> int:
 
 
 class _Row:
-    """What is measured of one row of the table."""
+    """What is measured of one row of the table; ``pairs`` has the columns of ``pairs.csv``, batch by batch."""
 
-    def __init__(self, thresholds: Mapping[str, float], width: int, count: int) -> None:
+    def __init__(self, thresholds: Mapping[str, float], width: int, subset: int) -> None:
         self.au = Agreement(AU_NAMES, sync_on_compute=False)
-        self.hits: list[Tensor] = []
         self.accepted = {name: Acceptance(value, sync_on_compute=False) for name, value in thresholds.items()}
-        self.likeness: dict[str, list[Tensor]] = {name: [] for name in thresholds}
+        self.pairs: dict[str, list[Tensor]] = defaultdict(list)
         warnings.filterwarnings(
             "ignore", "Metric `Kernel Inception Distance` will save all extracted features.*"
         )
         self.fid = frechet_distance(width)
-        self.kid = KernelInceptionDistance(Given(width), subset_size=min(count, 100), subsets=50)
+        self.kid = KernelInceptionDistance(Given(width), subset_size=subset, subsets=KID_DRAWS)
 
     def update(self, judged: Mapping[str, Tensor], real: Tensor, wanted_au: Tensor, wanted: Tensor) -> None:
         """Take in what the judges say of a batch, and the features of as many real pictures."""
         self.au.update(judged["au"], wanted_au)
-        self.hits.append((judged["expression"] == wanted).float())
+        self.pairs["au_mse"].append((judged["au"] - wanted_au).square().mean(1))
+        self.pairs["recognised"].append((judged["expression"] == wanted).float())
         for name, acceptance in self.accepted.items():
             acceptance.update(judged[name])
-            self.likeness[name].append(judged[name])
+            self.pairs[f"cosine_{name}"].append(judged[name])
+            self.pairs[f"verified_{name}"].append((judged[name] >= acceptance.threshold).float())
         for metric in (self.fid, self.kid):
             metric.update(real, real=True)
             metric.update(judged["features"], real=False)
 
-    def compute(self) -> dict[str, Any]:
+    def compute(self, people: Sequence[str]) -> dict[str, Any]:
+        """Figures of all pairs; intervals over ``people``, the target's name of each pair (P,)."""
         agreement = self.au.compute()
-        kid, spread = self.kid.compute()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # KID draws pictures: the same command has the same table
+            kid, spread = self.kid.compute()
+        columns = {name: torch.cat(pieces) for name, pieces in self.pairs.items()}
+        table = pd.DataFrame({"person": people} | {name: column.numpy() for name, column in columns.items()})
+        sure = ("au_mse", "recognised", *(f"verified_{name}" for name in self.accepted))
         return {
             "au_mse": agreement["mse_mean"], "au_pcc": agreement["pcc_mean"],
-            "recognised": torch.cat(self.hits).mean(),
+            "recognised": columns["recognised"].mean(),
             "identity": {name: metric.compute() for name, metric in self.accepted.items()},
-            "fid": self.fid.compute(), "kid": kid, "kid_spread": spread,
+            "intervals": {name: bootstrap(table, name)[1:] for name in sure},
+            # equal pictures come out a hair below 0: the matrix root's rounding
+            "fid": self.fid.compute().clamp_min(0), "kid": kid, "kid_spread": spread,
         }  # fmt: skip
 
 
@@ -121,8 +136,8 @@ def evaluate(
 
     Returns:
         What ``comparison.json`` holds: by row ``au_mse``, ``au_pcc``, ``recognised`` (share 0..1), ``identity`` by
-        judge, ``fid``, ``kid``; of entrants ``lpips``, ``l1`` and ``ssim`` of same-person pairs, ``fps``,
-        ``parameters``.
+        judge, 95 % ``intervals`` over target people, ``fid``, ``kid``; of entrants ``lpips``, ``l1`` and
+        ``ssim`` of same-person pairs, ``fps``, ``parameters``.
 
     Raises:
         UserError: the data have no two people with AUs and expressions in common.
@@ -140,7 +155,10 @@ def evaluate(
     thresholds = {name: float(values["threshold"]) for name, values in real.items() if "threshold" in values}
     width = int(judges.au.about["channels"][-1])
     names = (COPY_SOURCE, COPY_TARGET, *(entrant.name for entrant in entrants))
-    rows = {name: _Row(thresholds, width, len(sources)) for name in names}
+    pictures = len(np.unique(sources))
+    # draws of all pictures would be one and the same, without a spread
+    subset = max(2, min(pictures // 2, 100))
+    rows = {name: _Row(thresholds, width, subset) for name in names}
     known = torch.tensor([judge.expressions.index(e) if e in judge.expressions else -1 for e in EXPRESSIONS])
     wanted = known[torch.as_tensor(np.asarray(first.expression)[sources])]
     seconds = dict.fromkeys(names, 0.0)
@@ -167,31 +185,29 @@ def evaluate(
         of_target = judged(x_t["image"], persons, align)
         rows[COPY_TARGET].update(of_target, real_features, x_s["au"], wanted[part])
         for entrant, (own_sources, own_targets) in zip(entrants, places, strict=True):
-            own_s, own_t = (
-                entrant.data.test.batch(own_sources[part]),
-                entrant.data.test.batch(own_targets[part]),
-            )
+            own_s = entrant.data.test.batch(own_sources[part])
+            own_t = entrant.data.test.batch(own_targets[part])
             begin = time.perf_counter()
             with torch.inference_mode():
                 images = entrant.synthesise(own_s, own_t).float().cpu()
             seconds[entrant.name] += time.perf_counter() - begin
             scores_of = judged(images, persons, entrant.data.align)
             rows[entrant.name].update(scores_of, real_features, x_s["au"], wanted[part])
-    scores = {name: row.compute() for name, row in rows.items()}
+    people = [first.identities[k] for k in np.asarray(first.identity)[targets].tolist()]
+    scores = {name: row.compute(people) for name, row in rows.items()}
     for entrant in entrants:
         about = {
             "fps": len(sources) / seconds[entrant.name], "parameters": entrant.parameters,
             "trained_on": entrant.trained_on, "size": entrant.data.picture_size,
         }  # fmt: skip
         scores[entrant.name] |= about | _same_person(entrant, protocol)
-    people = [first.identities[k] for k in np.asarray(first.identity)[targets].tolist()]
-    noted = {f"recognised {name}": row.hits for name, row in rows.items()}
-    noted |= {f"cosine_{j} {name}": row.likeness[j] for name, row in rows.items() for j in thresholds}
+    noted = {f"{column} {name}": row.pairs[column] for name, row in rows.items() for column in row.pairs}
     write_pairs(out_dir / "pairs.csv", people, noted, source=(first, sources), target=(first, targets))
     result: dict[str, Any] = json_ready({
         "protocol": "comparison", "command": command, "data": entrants[0].data.describe(),
         "generated": entrants[0].data.generated, "pairs": len(sources),
-        "test_people": len(np.unique(np.asarray(first.identity)[targets])),
+        "test_people": len(set(people)),
+        "fid and kid": {"pictures": pictures, "features": width, "draws": KID_DRAWS, "drawn": subset},
         "judges": {
             "au": judges.au.description, "expression": judge.description,
             "identity": [j.description for j in judges.identity],
@@ -282,10 +298,7 @@ def _grid(
         columns.append(to_uint8(images))
     rows = [list(row) for row in zip(*columns, strict=True)]
     short = [entrant.name.partition(" (")[0] for entrant in entrants]
-    header = [
-        "source",
-        "target",
-        *(short if len(set(short)) == len(short) else map(str, range(1, len(short) + 1))),
-    ]
+    names = short if len(set(short)) == len(short) else map(str, range(1, len(short) + 1))
+    header = ["source", "target", *names]
     picture = figures.grid(rows, header, caption=figures.provenance(entrants[0].data.generated), size=112)
     figures.save(path, picture)

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -11,7 +12,8 @@ from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
 from facegan.protocols.common import Protocol
 from facegan.protocols.shared_task import Entrant, choose_pairs, evaluate, parameters_used
-from facegan.report.comparison import comparison_table, pareto_figure
+from facegan.report.comparison import comparison_table, front, pareto, pareto_figure
+from facegan.results import bootstrap
 
 QUICK = Protocol(targets=48, batch_size=16, progress=False)
 NAMES = ("anger", "happiness", "surprise")
@@ -69,15 +71,19 @@ class Expression:
         return (code[:, None] == torch.tensor([EXPRESSIONS.index(name) for name in NAMES])).float()
 
 
-def judges():
+def judges(width=17):
     def rows_of(images):
         return (images[:, 2].unflatten(1, (17, -1)).mean((2, 3)) + 1) * 2.5
 
-    au = SimpleNamespace(description="rows", about={"channels": [17]}, features=rows_of)
+    spread = (
+        torch.eye(17) if width == 17 else torch.randn(17, width, generator=torch.Generator().manual_seed(0))
+    )
 
     class AU:
-        description, about = au.description, au.about
-        features = staticmethod(rows_of)
+        description, about = "rows", {"channels": [width]}
+
+        def features(self, images):
+            return rows_of(images) @ spread
 
         def __call__(self, images):
             return rows_of(images)
@@ -142,6 +148,71 @@ def test_fid_and_kid_see_that_pictures_are_of_another_kind(tmp_path):
     entrants = [Entrant("good", perfect, data(), "", 0), Entrant("off", shifted, data(), "", 0)]
     rows = evaluate(entrants, Expression(), judges(), tmp_path, protocol=QUICK)["rows"]
     assert rows["off"]["fid"] > rows["good"]["fid"] + 1 and rows["off"]["kid"] > rows["good"]["kid"] + 0.1
+
+
+def test_few_pictures_make_no_false_spread_no_negative_fid_and_are_named(tmp_path):
+    def run(seed):
+        torch.manual_seed(seed)
+        entrants = [Entrant("good", perfect, data(), "", 0)]
+        return evaluate(entrants, Expression(), judges(width=64), tmp_path, protocol=QUICK)
+
+    result = run(0)
+    assert result["fid and kid"] == {"pictures": 30, "features": 64, "draws": 50, "drawn": 15}
+    rows = result["rows"]
+    assert all(row["fid"] >= 0 for row in rows.values()) and rows["copy the source"]["fid"] < 0.01
+    assert all(row["kid_spread"] > 0.01 for row in rows.values()), "draws of one set would all be the same"
+    assert [row["kid"] for row in run(1)["rows"].values()] == [row["kid"] for row in rows.values()]
+    table = comparison_table(result)
+    assert "30 different real pictures for 64 features, fewer than its covariances need" in table
+    assert "50 draws of 15 pictures, ± their standard deviation, which says little with 30 pictures" in table
+    many = comparison_table(result | {"fid and kid": result["fid and kid"] | {"pictures": 400}})
+    assert "400 different real pictures for 64 features." in many and "says little" not in many
+
+
+def test_intervals_are_those_of_people_drawn_anew(tmp_path):
+    entrants = [Entrant("good", perfect, data(), "", 0)]
+    result = evaluate(entrants, Expression(), judges(), tmp_path, protocol=QUICK)
+    good, lazy = result["rows"]["good"], result["rows"]["copy the target"]
+    for name in ("recognised", "verified_pixels"):
+        assert good["intervals"][name] == [1, 1]
+    pairs = pd.read_csv(tmp_path / "pairs.csv")
+    assert pairs["person"].tolist() == [path.removesuffix(".mp4") for path in pairs["target"]]
+    for name in ("recognised", "au_mse", "verified_pixels"):
+        mean, *ends = bootstrap(pairs, f"{name} copy the target")
+        assert lazy["intervals"][name] == pytest.approx(ends, abs=1e-4)
+        assert mean == pytest.approx(lazy.get(name, 1), abs=1e-4) and ends[0] <= mean <= ends[1]
+    assert lazy["intervals"]["au_mse"][0] < lazy["intervals"]["au_mse"][1]
+    table = comparison_table(result)
+    assert "if the 5 target people were drawn anew" in table and "[100.0, 100.0]" in table
+    assert "drawn anew" not in comparison_table(result | {"test_people": 2})
+    for row in result["rows"].values():  # a comparison that was saved before there were intervals
+        del row["intervals"]
+    assert "drawn anew" not in comparison_table(result)
+
+
+def test_the_front_is_of_points_that_none_is_better_than():
+    assert front([(0, 1), (1, 0), (0.5, 0.5), (0.4, 0.4), (0.5, 0.2), (0.5, 0.5)]) == [0, 2, 5, 1]
+    assert front([(0.3, 0.3), (0.3, 0.9), (0.2, 0.9)]) == [1]
+
+
+def test_names_in_the_picture_stand_apart_beside_it():
+    places = {
+        "copy the source": (1, 0),
+        "copy the target": (0.2, 1),
+        "long " * 9: (0.99, 0.01),
+        "behind": (0.2, 0.3),
+    }
+    rows = {k: {"recognised": x, "identity": {"one": {"accuracy": y}}} for k, (x, y) in places.items()}
+    figure = pareto({"rows": rows, "real": {"one": 0.9}, "generated": None}, ["one"])
+    figure.canvas.draw()
+    (axes,), (legend,) = figure.axes, figure.legends
+    boxes = [text.get_window_extent() for text in legend.get_texts()]
+    assert {text.get_text() for text in legend.get_texts()} >= set(places) and not axes.texts
+    for k, box in enumerate(boxes):
+        assert axes.bbox.x1 < box.x0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 and box.y1 <= figure.bbox.y1
+        assert not any(box.overlaps(other) for other in boxes[:k])
+    (edge,) = [line for line in axes.lines if line.get_label() == "front"]
+    np.testing.assert_allclose(edge.get_xydata(), [[20, 100], [99, 1], [100, 0]])
 
 
 def test_pairs_are_of_two_people_and_of_pictures_that_everybody_has():
