@@ -140,6 +140,11 @@ def on_real(result: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
             seen["au"] = ("pcc_mean", result["rows"][COPY_TARGET]["intensity"]["pcc_mean"])
         case "frames":
             seen["au"] = ("pcc_mean", result["scores"][COPY_TARGET]["au"]["pcc_mean"])
+        case "comparison":
+            seen |= {name: ("balanced_accuracy", value) for name, value in result["real"].items()}
+            # both rows are asked for the source's expression: only the source itself has it
+            seen["expression"] = ("accuracy", result["rows"][COPY_SOURCE]["recognised"])
+            seen["au"] = ("pcc_mean", result["rows"][COPY_SOURCE]["au_pcc"])
     return {name: (measure, value) for name, (measure, value) in seen.items() if value is not None}
 
 

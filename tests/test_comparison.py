@@ -67,7 +67,7 @@ def test_two_methods_on_the_same_people(runs, capsys, tmp_path):
     assert main(["evaluate", "eggan_demo"]) == 0 and main(["report", "--out", str(report)]) == 0
     page = report.read_text()
     assert "All methods, one task" in page and "facegan compare eggan_demo tergan_folder --targets 12" in page
-    assert page.count("data:image/png") >= 2
+    assert page.count("data:image/webp") >= 2
     report.unlink()
     # a packed run has the name of its folder; its config names roots below FACEGAN_DATA
     assert main(["pack", "eggan_demo", "--out", str(tmp_path / "handed-on")]) == 0

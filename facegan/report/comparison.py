@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from facegan import figures
+from facegan.findings import MARK, weak_judges
 from facegan.tables import COPY_SOURCE, COPY_TARGET, markdown_table, number
 
 MARKERS = "osD^vP*Xp<>"
@@ -25,14 +26,15 @@ def comparison_table(result: Mapping[str, Any]) -> str:
         "AU MSE ↓", "AU PCC ↑", "FID ↓", "KID x 1000 ↓", "L1, same person ↓", "SSIM ↑", "LPIPS ↓", "pictures/s",
         "parameters",
     ]  # fmt: skip
-    rows = []
+    rows, weak = [], weak_judges(result)
+    recognised, aus = (MARK * bool(weak & {judge}) for judge in ("expression", "au"))
     for name, row in result["rows"].items():
         verified = [row["identity"][judge]["accuracy"] for judge in persons]
         rows.append([
-            name, str(row.get("size", "")), number(100 * row["recognised"], 1),
-            *(number(100 * value, 1) for value in verified),
+            name, str(row.get("size", "")), number(100 * row["recognised"], 1) + recognised,
+            *(number(100 * v, 1) + MARK * (judge in weak) for v, judge in zip(verified, persons, strict=True)),
             number(row["recognised"] * verified[0], 3) if verified else "–",
-            number(row["au_mse"]), number(row["au_pcc"]),
+            number(row["au_mse"]) + aus, number(row["au_pcc"]) + aus,
             number(row["fid"], 2), f"{number(1000 * row['kid'], 1)} ± {number(1000 * row['kid_spread'], 1)}",
             number(row.get("l1"), 3), number(row.get("ssim"), 3), number(row.get("lpips"), 3),
             number(row.get("fps"), 0), f"{row['parameters'] / 1e6:.2f} M" if "parameters" in row else "",
@@ -47,6 +49,7 @@ def comparison_table(result: Mapping[str, Any]) -> str:
         f"FID and KID are between {result['pairs']:,} real pictures and as many results, in features of no published "
         f"network: {judges['fid and kid']}. They compare rows of this table only.",
         *_few(result.get("fid and kid")),
+        *([f"{MARK} by a weak judge: what it sees may be its own."] if weak else []),
         "LPIPS: not measured, torchvision's AlexNet is not in torch's cache."
         if all(row.get("lpips") is None for row in result["rows"].values()) else "LPIPS: AlexNet.",
         *(f"{name} has learnt from: {row['trained_on']}" for name, row in result["rows"].items() if "size" in row),
