@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from facegan.findings import MARK, headlines, marked, on_real, weak_judges
-from facegan.judges.weights import TRUSTED
+from facegan.judges.weights import TRUSTED, WEAK
 from facegan.report.collection import Evaluated, other_judges
 from facegan.runs import Run
 from facegan.tables import markdown_table, number
@@ -29,20 +29,18 @@ def judges_table(evaluations: Sequence[Evaluated]) -> str:
             used.setdefault((kind, text), []).append(one)
     rows = []
     for (kind, text), group in used.items():
-        here: dict[str, str] = {}
-        weak = False
+        name = next((name for name in ("LightCNN", "dlib") if kind == "identity" and name in text), kind)
+        said: dict[str, str] = {}
         for one in group:
-            name = next((name for name in ("LightCNN", "dlib") if kind == "identity" and name in text), kind)
             measure, value = on_real(one.result).get(name, ("", None))
-            weak |= name in weak_judges(one.result)
-            if measure:
-                here[one.label] = f"{TRUSTED[measure][0]} {number(value, 3)}"
-        each = ", ".join(f"{one.label} ({here[one.label]})" if one.label in here else one.label
-                         for one in {one.label: one for one in group}.values())  # fmt: skip
-        rows.append([kind, text, f"**weak** {MARK}" if weak else "", each])
+            seen = f" ({TRUSTED[measure][0]} {number(value, 3)})" if measure else ""
+            said[one.label] = one.label + seen + MARK * (name in weak_judges(one.result))
+        rows.append([kind, text, "**weak**" if WEAK in text else "", ", ".join(said.values())])
     least = ", ".join(f"{name} {value}" for name, value in TRUSTED.values())
-    header = ["of", "judge, and what it reached on people it did not learn from", "",
-              "for (and on those test people's own pictures)"]  # fmt: skip
+    header = [
+        "of", "judge, and what it reached on people it did not learn from", "",
+        f"for (and on those test people's own pictures; {MARK} weak there)",
+    ]  # fmt: skip
     return "\n".join([
         markdown_table(header, rows),
         f"Weak is below {least}, by what is known of the judge or on the test people's own, untouched pictures: of AUs "

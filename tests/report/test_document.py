@@ -160,7 +160,7 @@ def test_a_weak_judge_is_marked_and_two_judges_of_one_run_stand_beside_each_othe
     text = document([run], tmp_path)
     judges = text.split("## Judges")[1]
     weak, sound = cells(judges, "small; PCC 0.60"), cells(judges, "dlib")
-    assert weak[2] == "**weak** †" and weak[3] == "eggan_demo (PCC 0.900)"
+    assert weak[2] == "**weak**" and weak[3] == "eggan_demo (PCC 0.900)†"
     assert sound[2] == "" and sound[3] == "eggan_demo (balanced accuracy 0.960)"
     moved = judges.split("### The same run, other judges")[1]
     assert "0.200†" in moved and "0.350 " in moved and "au: large; PCC 0.90" in moved
