@@ -19,7 +19,7 @@ from torch import Tensor
 
 from facegan.config import UserError, data_home, judges_home, runs_home
 from facegan.findings import FINDINGS, read_findings
-from facegan.methods import METHODS
+from facegan.methods import METHODS, TITLES
 from facegan.report.collection import changes
 from facegan.runs import WEIGHTS, Run
 from facegan.tables import COPY_SOURCE, COPY_TARGET
@@ -116,7 +116,7 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
     lines = [
         f"# {out.name}",
         "",
-        f"{METHODS[config.method.name][1].__name__} at {config.data.get('crop') or config.data.image_size} pixels, "
+        f"{TITLES[config.method.name]} at {config.data.get('crop') or config.data.image_size} pixels, "
         f"averaged weights in half precision ({size:.1f} MB), seed {config.seed}. Trained on {faces} by "
         f"`{command}` (commit {commit}), config.yaml; packed from its {checkpoint} checkpoint.",
     ]  # fmt: skip
