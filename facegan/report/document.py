@@ -103,7 +103,7 @@ def paper_table(table: PaperTable, evaluations: Sequence[Evaluated]) -> str:
         rows.append([f"**{newest['method']}**" if label == group[-1].experiment else f"**{label}**", count,
                      *_cells(table, group)])  # fmt: skip
     return "\n".join(
-        [markdown_table(header, rows), *(_origin(label, group[-1]) for label, group in groups.items()), ""]
+        [markdown_table(header, rows), *(_origin(label, group) for label, group in groups.items()), ""]
     )
 
 
@@ -165,15 +165,18 @@ def _interval(group: Sequence[Evaluated], column: str, factor: float, digits: in
     return f" [{number(factor * low, digits)}, {number(factor * high, digits)}]"
 
 
-def _origin(label: str, one: Evaluated) -> str:
-    result = one.result
+def _origin(label: str, group: Sequence[Evaluated]) -> str:
+    """Data, judges and commands of a row: of the newest run, and which others it is the mean of."""
+    one, result = group[-1], group[-1].result
+    commands = dict.fromkeys(other.result["command"] for other in group)
     people = result.get("test_people", result.get("people"))
     said = [
         f"data: {result['data'].rstrip('.')}",
         *(f"judge of {kind}: {text}" for kind, text in each_judge(result["judges"])),
         f"{result.get('pairs', result.get('pictures', 0)):,} {'pairs' if 'pairs' in result else 'pictures'}"
         + (f", {people:,} test people" if people else ""),
-        f"command: `{result['command']}`", f"folder: `{one.folder.parent.name}`",
+        f"command{'s' * (len(commands) > 1)}: {', '.join(f'`{command}`' for command in commands)}",
+        f"folder{'s' * (len(group) > 1)}: {', '.join(f'`{other.folder.parent.name}`' for other in group)}",
     ]  # fmt: skip
     if one.changes and one.changes not in label:
         said.insert(0, f"changed: `{one.changes}`")

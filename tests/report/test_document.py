@@ -76,6 +76,7 @@ def test_seeds_become_a_mean_and_a_spread_and_people_an_interval(tmp_path):
     assert cells(text, "copy the source, eggan_demo")[2] == "1.00 ± 0.00"
     assert cells(text, "EGGAN (published, RaFD)")[2] == "0.24"
     assert "command: `facegan evaluate eggan_demo/x`" in text and "40 pairs, 4 test people" in text
+    assert "folders: `run0`, `run1`, `run2`" in text
 
 
 def test_what_nobody_has_run_says_what_would(tmp_path):
