@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from datamodules.all import DATAMODULES
 from datamodules.generated.folder import FOLDER_LAYOUT
 from datamodules.generated.mmi import MMI_LAYOUT
 from datamodules.generated.portraits import CELEBA_LAYOUT
@@ -168,3 +169,20 @@ def test_an_experiment_trains_and_is_evaluated(name, stand_in, judges):
     assert all(path.stat().st_size for path in written.values())
     tables = "".join(path.read_text() for path in run.evaluation.glob("*.md"))
     assert "copy the source" in tables and "copy the target" in tables
+
+
+@pytest.mark.parametrize("name", sorted(experiments()))
+def test_what_an_experiment_names_exists(name):
+    """What the tiny runs leave out: its judge, where it starts from, and the faces that it asks for."""
+    config = load_config(name)
+    if config.judge is not None:
+        judge = load_config(config.judge, config.judge_options).method
+        assert judge.name == {"eggan": "judge_au", "icface": "judge_au"}.get(
+            config.method.name, "judge_expression"
+        )
+    if config.init_from:
+        assert load_config(config.init_from).method.name == config.method.name
+    for part in filter(None, (config.data, config.test_data)):
+        read = [Path(root) for root in DATAMODULES[part.name][1](part).roots()]
+        asked = [Path(request.root) for request in config.generate if request.layout == part.name]
+        assert all(any(root.is_relative_to(own) for own in read) for root in asked), "faces that nobody reads"
