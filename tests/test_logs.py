@@ -15,7 +15,7 @@ from facegan.report.remote import fetch
 from facegan.runs import Run
 
 RESULT = {
-    "protocol": "transfer", "method": "TER-GAN (tergan_demo)", "expression": {"TER-GAN (tergan_demo)": 0.5},
+    "protocol": "transfer", "data": "toy", "method": "TER-GAN (tergan_demo)", "expression": {"TER-GAN (tergan_demo)": 0.5},
     "identity": {}, "judges": {},
 }  # fmt: skip
 
@@ -93,8 +93,8 @@ def test_a_project_at_wandb_becomes_run_folders(run):
     api = SimpleNamespace(runs=lambda project, order: [remote, other])
     (fetched,) = fetch("us/facegan", lambda: api)
     assert fetched.folder == runs_home() / "wandb-us-facegan" / "tergan_demo-2026-01-01-0a1b2c3d"
-    (one,) = collect([fetched])
-    assert one.experiment == "tergan_demo" and one.result["expression"] == RESULT["expression"]
+    ((one,), broken) = collect([fetched])
+    assert not broken and one.experiment == "tergan_demo" and one.result["expression"] == RESULT["expression"]
     assert "config.yaml" not in remote.fetched
     before = len(remote.fetched)
     fetch("us/facegan", lambda: api)
