@@ -15,8 +15,8 @@ from facegan.report.remote import fetch
 from facegan.runs import Run
 
 RESULT = {
-    "protocol": "transfer", "data": "toy", "method": "TER-GAN (tergan_demo)", "expression": {"TER-GAN (tergan_demo)": 0.5},
-    "identity": {}, "judges": {},
+    "protocol": "transfer", "data": "toy", "method": "TER-GAN (tergan_demo)",
+    "expression": {"TER-GAN (tergan_demo)": 0.5}, "identity": {}, "judges": {},
 }  # fmt: skip
 
 
