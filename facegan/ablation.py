@@ -13,33 +13,13 @@ from typing import Any
 from facegan.config import UserError, check
 from facegan.evaluation import evaluate_run
 from facegan.experiment import check_same, train
-from facegan.experiment_config import ExperimentConfig, load_config
+from facegan.experiment_config import load_config, variants
 from facegan.findings import FINDINGS, read_findings
 from facegan.report.ablation import ablation_table
-from facegan.runs import Run, experiments, family
+from facegan.runs import Run, family
 
 TABLE = "ablation.md"
 PYTHON = sys.executable
-
-
-def variants(experiment: str) -> list[str]:
-    """The experiment and its ablations: experiments whose names go on with an underscore, on the same pictures.
-
-    Raises:
-        UserError: no such experiment.
-    """
-    load_config(experiment)  # says so, and what there is
-    own = _pictures(load_config(experiment))
-    return [experiment] + [
-        name
-        for name in experiments()
-        if name.startswith(f"{experiment}_") and _pictures(load_config(name)) == own
-    ]
-
-
-def _pictures(config: ExperimentConfig) -> tuple[Any, ...]:
-    data = config.data
-    return data.name, data.root, getattr(data, "roots", None), data.image_size
 
 
 def ablate(
@@ -63,7 +43,7 @@ def ablate(
     Raises:
         UserError: no such experiment or variant, or what training and evaluation raise.
     """
-    check("--seeds", seeds, at_least=1)
+    _check_seeds(seeds, seed)
     home = _home(experiment, overrides)
     for name in _chosen(experiment, variant):
         for k in range(seeds) if seed is None else [seed]:
@@ -102,7 +82,7 @@ def submit(
         import submitit
     except ImportError:
         raise UserError("--submit needs submitit: pip install 'facegan[cluster]'") from None
-    check("--seeds", seeds, at_least=1)
+    _check_seeds(seeds, seed)
     home = _home(experiment, overrides)
     given = dict(option.partition("=")[::2] for option in options)
     unfinished = [option for option in options if not option.partition("=")[2]]
@@ -123,6 +103,12 @@ def submit(
                 command = [PYTHON, "-m", "facegan.cli", "ablate", experiment, *one, *overrides]
                 jobs.append(executor.submit(submitit.helpers.CommandFunction(command)))
     return jobs
+
+
+def _check_seeds(seeds: int, seed: int | None) -> None:
+    check("--seeds", seeds, at_least=1)
+    if seed is not None:
+        check("--seed", seed, at_least=0, at_most=seeds - 1)
 
 
 def _chosen(experiment: str, variant: str | None) -> list[str]:
@@ -152,5 +138,5 @@ def write_table(home: Path, names: Sequence[str], seeds: int, overrides: Sequenc
     command = " ".join(["facegan", "ablate", names[0], "--seeds", str(seeds), *overrides])
     path = home / TABLE
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(ablation_table(results, seeds, home.name, command))
+    path.write_text(ablation_table(results, command, seeds))
     return path

@@ -146,6 +146,25 @@ def _merge(name: str, given: Any) -> ExperimentConfig:
     return config
 
 
+def variants(experiment: str) -> list[str]:
+    """The experiment and its ablations: experiments whose names go on with an underscore, on the same pictures.
+
+    Raises:
+        UserError: no such experiment.
+    """
+    own = _pictures(load_config(experiment))
+    return [experiment] + [
+        name
+        for name in experiments()
+        if name.startswith(f"{experiment}_") and _pictures(load_config(name)) == own
+    ]
+
+
+def _pictures(config: ExperimentConfig) -> tuple[Any, ...]:
+    data = config.data
+    return data.name, data.root, getattr(data, "roots", None), data.image_size
+
+
 def load_data_config(name: str, overrides: Sequence[str] = ()) -> Any:
     """The config of a data set alone, for preparing it without an experiment; same errors."""
     given = OmegaConf.merge(

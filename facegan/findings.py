@@ -40,10 +40,10 @@ def read_findings(
     try:
         result = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); evaluate that run again") from None
+        raise UserError(f"{path} cannot be read ({error}); make it again") from None
     missing = [key for key in keys if not isinstance(result, dict) or key not in result]
     if missing:
-        raise UserError(f"{path} has no {', '.join(missing)}: no whole evaluation; evaluate that run again")
+        raise UserError(f"{path} has no {', '.join(missing)}: it is not whole; make it again")
     return dict(result)
 
 

@@ -18,9 +18,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from facegan.config import UserError, data_home, judges_home, runs_home
-from facegan.findings import FINDINGS, read_findings
+from facegan.findings import FINDINGS, read_findings, weak_judges
 from facegan.methods import METHODS, TITLES
-from facegan.report.collection import changes
+from facegan.report.collection import training
 from facegan.runs import WEIGHTS, Run
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
@@ -107,9 +107,6 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
     config = OmegaConf.load(run.config)
     version = json.loads((run.folder / "version.json").read_text())
     generated = bool(OmegaConf.select(config, "generate"))
-    command = (
-        f"facegan train {config.name} {changes(config, ('trainer.precision', 'trainer.max_epochs'))}".strip()
-    )
     commit = (version.get("commit") or "unknown")[:10]
     faces = "generated faces" if generated else f"the data set {config.data.name}"
     size = sum(file.stat().st_size for file in out.glob("*.safetensors")) / 1e6
@@ -118,7 +115,7 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
         "",
         f"{TITLES[config.method.name]} at {config.data.get('crop') or config.data.image_size} pixels, "
         f"averaged weights in half precision ({size:.1f} MB), seed {config.seed}. Trained on {faces} by "
-        f"`{command}` (commit {commit}), config.yaml; packed from its {checkpoint} checkpoint.",
+        f"`{training(config)}` (commit {commit}), config.yaml; packed from its {checkpoint} checkpoint.",
     ]  # fmt: skip
     if config.init_from:
         before = Path(config.init_from)
@@ -146,6 +143,8 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
 def _shortfalls(result: Mapping[str, Any]) -> list[str]:
     """What the test people's results lack, in sentences."""
     method, said = result["method"], []
+    for judge in sorted(weak_judges(result)):
+        said.append(f"Its judge ({judge}) is weak on these people.")
     for judge, rows in (result.get("identity") or result.get("table2") or {}).items():
         if method not in rows:
             continue

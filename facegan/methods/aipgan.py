@@ -92,11 +92,11 @@ class AIPGAN(AdversarialModule):
     of_expressions = (".maps.",)
     """Parts of the names of those with an output for each expression."""
     in_use = ("generator_ema.module.G_",)
+    """What of the weights users of a trained network need (``facegan.releases``)."""
     panels: ClassVar[Mapping[str, str]] = {
         "critic": "d", "adv": "g_adv", "if": "g_identity", "ef": "g_expression", "irec": "g_reconstruction",
         "att": "attention", "d": "landmarks", "h": "identity_map",
     }  # fmt: skip
-    """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("-val/truth_l1", "-val/l1")
     """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""
 

@@ -147,12 +147,12 @@ class EGGAN(AdversarialModule):
     of_people = ("C_id.head.",)
     """Layers with an output for each training person."""
     in_use = ("editor_ema.", "C_exp.")
+    """What of the weights users of a trained network need (``facegan.releases``)."""
     panels: ClassVar[Mapping[str, str]] = {
         "g_image": "g_adv",
         "g_au": "g_expression",
         "g_l1": "g_reconstruction",
     }
-    """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("val/au_pcc_judge", "val/geometry_pcc", "-val/l1")
     """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""
 

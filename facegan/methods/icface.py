@@ -88,10 +88,10 @@ class ICface(AdversarialModule):
     of_people = ("people.",)
     """Layers with an output for each training person."""
     in_use = ("reenactor_ema.", "D.")
+    """What of the weights users of a trained network need (``facegan.releases``)."""
     panels: ClassVar[Mapping[str, str]] = {
         "adv": "g_adv", "identity": "g_identity", "fa": "g_expression", "reconstruction": "g_reconstruction",
     }  # fmt: skip
-    """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("-val/l1",)
     """What chooses the best checkpoint; "-": lower is better."""
 

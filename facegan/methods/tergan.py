@@ -114,12 +114,12 @@ class TERGAN(AdversarialModule):
     of_expressions = (".recogniser.", "pretrained.expression.", "D.expression.4.")
     """Parts of the names of those with an output for each expression."""
     in_use = ("generator_ema.",)
+    """What of the weights users of a trained network need (``facegan.releases``)."""
     panels: ClassVar[Mapping[str, str]] = {
         "g_if": "g_identity",
         "g_ef": "g_expression",
         "g_irec": "g_reconstruction",
     }
-    """What of the weights users of a trained network need (``facegan.releases``)."""
     monitor = ("val/expression_accuracy", "-val/l1")
     """What chooses the best checkpoint: the first of these that is measured; "-" where lower is better."""
 

@@ -200,7 +200,9 @@ def evaluate(
             "fps": len(sources) / seconds[entrant.name], "parameters": entrant.parameters,
             "trained_on": entrant.trained_on, "size": entrant.data.picture_size,
         }  # fmt: skip
-        scores[entrant.name] |= about | _same_person(entrant, protocol)
+        scores[entrant.name] |= about | _same_person(entrant.synthesise, entrant.data.test, protocol)
+    scores[COPY_SOURCE] |= _same_person(lambda source, target: source["image"], first, protocol)
+    scores[COPY_TARGET] |= _same_person(lambda source, target: target["image"], first, protocol)
     noted = {f"{column} {name}": row.pairs[column] for name, row in rows.items() for column in row.pairs}
     write_pairs(out_dir / "pairs.csv", people, noted, source=(first, sources), target=(first, targets))
     result: dict[str, Any] = json_ready({
@@ -257,9 +259,10 @@ def _paths(test: Any) -> dict[Picture, int]:
     return {(records.path(row), frames[row], names[views[row]]): row for row in range(len(test.identity))}
 
 
-def _same_person(entrant: Entrant, protocol: Protocol) -> dict[str, Any]:
+def _same_person(
+    synthesise: Callable[[Mapping[str, Tensor], Mapping[str, Tensor]], Tensor], test: Any, protocol: Protocol
+) -> dict[str, Any]:
     """Between pictures of one person, where the source is the truth: L1, SSIM, LPIPS where its weights are there."""
-    test = entrant.data.test
     known = np.isfinite(test.au).all(1)
     sources, targets = same_person.choose_pairs(test, min(protocol.targets, 400), protocol.seed)
     kept = known[sources] & known[targets] if len(sources) else np.empty(0, bool)
@@ -273,7 +276,7 @@ def _same_person(entrant: Entrant, protocol: Protocol) -> dict[str, Any]:
         part = slice(start, start + protocol.batch_size)
         x_s, x_t = test.batch(sources[part]), test.batch(targets[part])
         with torch.inference_mode():
-            images = entrant.synthesise(x_s, x_t).float().cpu().clamp(-1, 1)
+            images = synthesise(x_s, x_t).float().cpu().clamp(-1, 1)
         l1.update((images - x_s["image"]).abs().flatten(1).mean(1))
         ssim.update(images, x_s["image"])
         if lpips is not None:

@@ -1,27 +1,34 @@
 """The table of an experiment and its ablations over seeds, and what the papers say of them beside it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from PIL import Image
 
+from facegan import figures
+from facegan.experiment_config import variants
 from facegan.findings import MARK, headlines, on_real, rests_on, weak_judges
 from facegan.judges.weights import TRUSTED
 from facegan.published import ABLATION_CLAIMS
+from facegan.report.collection import Evaluated, other_judges
 from facegan.report.judges import each_judge
+from facegan.runs import Run, experiments
 from facegan.tables import markdown_table, number
 
 Findings = Mapping[str, Mapping[int, Mapping[str, Any]]]
 """By variant, the whole experiment first, and by seed: what the evaluation found."""
 
 
-def ablation_table(results: Findings, seeds: int, home: str, command: str) -> str:
+def ablation_table(results: Findings, command: str, seeds: int | None = None) -> str:
     """Headline figures, mean ± standard deviation over the seeds that are done; the paper's claims; the judges.
 
     Args:
-        seeds: how many there are to be.
-        home: name of the folder of all these runs.
         command: what fills the table.
+        seeds: how many there are to be.
     """
     found = {name: {k: headlines(one) for k, one in each.items()} for name, each in results.items()}
     every = [one for each in results.values() for one in each.values()]
@@ -31,34 +38,64 @@ def ablation_table(results: Findings, seeds: int, home: str, command: str) -> st
     for name, each in found.items():
         cells = [(_spread([one.get(key) for one in each.values()]), key) for key in columns]
         rows.append([
-            name, f"{len(each)} of {seeds}",
+            name, f"{len(each)} of {seeds}" if seeds else str(len(each)),
             *(cell + MARK * bool(cell != "–" and rests_on(key) & weak) for cell, key in cells),
         ])  # fmt: skip
     whole = next(iter(results))
     text = [
         f"# {whole} and its ablations\n", markdown_table(["", "seeds", *columns], rows),
         "Mean over the seeds that are done ± their standard deviation; each run's own tables name data and judges.\n",
-        *_claims(found, whole, weak, home), *_judges(every), f"* Command: `{command}`",
+        *_claims(found, whole, weak, results), *_judges(every), f"* Command: `{command}`",
     ]  # fmt: skip
     return "\n".join(text) + "\n"
 
 
+def families(evaluations: Sequence[Evaluated]) -> list[tuple[str, list[Findings]]]:
+    """Every experiment that is evaluated beside an ablation of it; a table by each set of judges, the runs' own first.
+
+    Of runs that differ from their YAMLs, only those with the same changes belong together.
+    """
+    runs = [one for one in evaluations if one.experiment in experiments() and _measured(one.result)]
+    known = {one.experiment for one in runs}
+    found = []
+    for whole, changed in dict.fromkeys((one.experiment, one.changes) for one in runs):
+        names = [name for name in variants(whole) if name in known]
+        tables: dict[str, dict[str, dict[int, Mapping[str, Any]]]] = {}
+        for one in runs:
+            if one.experiment not in names or one.changes != changed:
+                continue
+            for result in [one.result, *other_judges(Run(one.folder.parent))]:
+                if all(result.get(key) == one.result.get(key) for key in ("data", "pairs")):
+                    of = tables.setdefault(str(result["judges"]), {name: {} for name in names})
+                    of[one.experiment].setdefault(one.seed, result)
+        both = [
+            of for of in tables.values() if of[whole] and any(of[name] for name in names if name != whole)
+        ]
+        if both:
+            found.append((f"{whole} {changed}".strip(), list[Findings](both)))
+    return found
+
+
+def _measured(result: Mapping[str, Any]) -> bool:
+    return result["protocol"] != "recognition"  # a fold of a cross-validation has a table of its own
+
+
 def _claims(
-    found: Mapping[str, Mapping[int, Mapping[str, float]]], whole: str, weak: set[str], home: str
+    found: Mapping[str, Mapping[int, Mapping[str, float]]], whole: str, weak: set[str], results: Findings
 ) -> list[str]:
     """Each of the paper's statements about these ablations beside what came of it, seed by seed."""
     rows = []
-    for name, results in found.items():
+    for name, by_seed in found.items():
         claim = ABLATION_CLAIMS.get(name.removeprefix(f"{whole}_"))
         if claim is None:
             continue
         statement, figure, direction = claim
-        both = [(k, found[whole][k], one) for k, one in results.items() if k in found[whole]]
+        both = [(k, found[whole][k], one) for k, one in by_seed.items() if k in found[whole]]
         keys = sorted({key for _, *pair in both for one in pair for key in one if key.startswith(figure)})
         lacking = [k for k, *pair in both if not all(any(key in one for key in keys) for one in pair)]
         if lacking:
-            lack = f"`facegan evaluate {home}/{{}}-seed{lacking[0]}` (of both, and of each such seed)"
-            rows.append([statement, f"{figure} …", "–", f"not measured in {len(lacking)}", lack.format(name)])
+            again = " and ".join(f"`{results[one][lacking[0]]['command']}`" for one in (whole, name))
+            rows.append([statement, f"{figure} …", "–", f"not measured in {len(lacking)}", f"again: {again}"])
         if not both:
             rows.append([statement, f"{figure} …", "–", "", "no seed of both is done yet"])
         for key in keys:
@@ -116,3 +153,46 @@ def _spread(values: Iterable[float | None]) -> str:
     if not len(known):
         return "–"
     return number(known.mean(), 3) + (f" ± {number(known.std(ddof=1), 3)}" if len(known) > 1 else "")
+
+
+def ablation_figure(whole: str, runs: Sequence[Evaluated], rows: int = 4) -> Path | None:
+    """The same pairs by each variant, as in EGGAN's Fig. 4: source, target, and what each made of them.
+
+    Drawn from the samples of the evaluations of one seed, into the folder of ``whole``'s evaluation; None where two
+    variants have no seed and no pair in common.
+    """
+    by_seed: dict[int, dict[str, Evaluated]] = {}
+    for one in runs:
+        by_seed.setdefault(one.seed, {})[one.experiment] = one
+    for _, variant in sorted(by_seed.items()):
+        if whole not in variant or len(variant) < 2:
+            continue
+        names = [whole, *(name for name in variant if name != whole)]
+        first = variant[whole]
+        asked = _asked(first.folder)[:rows]
+        if not asked or any(_asked(one.folder)[:rows] != asked for one in variant.values()):
+            continue
+        samples = [
+            (first.folder, "source"),
+            (first.folder, "target"),
+            *((variant[n].folder, "result") for n in names),
+        ]
+        paths = [
+            [folder / "samples" / f"{k:02d}-{kind}.png" for folder, kind in samples]
+            for k in range(len(asked))
+        ]
+        if all(path.is_file() for row in paths for path in row):
+            cells = [[np.asarray(Image.open(path).convert("RGB")) for path in row] for row in paths]
+            header = ["source", "target", "whole", *(name.removeprefix(f"{whole}_") for name in names[1:])]
+            caption = figures.provenance(first.result.get("generated"))
+            picture = figures.grid(cells, header, caption=caption, size=128)
+            return figures.save(first.folder / "ablations.png", picture)
+    return None
+
+
+def _asked(folder: Path) -> list[tuple[str, str]]:
+    """Source and target of an evaluation's pairs, in order."""
+    with suppress(OSError, ValueError, KeyError):
+        table = pd.read_csv(folder / "pairs.csv")
+        return list(zip(table["source"], table["target"], strict=True))
+    return []

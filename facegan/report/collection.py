@@ -1,5 +1,6 @@
 """What has been evaluated: runs, ablations over seeds and cross-validations, grouped by experiment."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from facegan.config import UserError
+from facegan.config import UserError, runs_home
 from facegan.experiment_config import load_config, plain
 from facegan.findings import FINDINGS, RECOGNITION, read_findings
 from facegan.methods import METHODS, TITLES
@@ -38,7 +39,8 @@ LONGEST = 60
 class Evaluated:
     """One evaluation: ``seed`` of its run (or the fold of a cross-validation), ``folder`` of tables and figures.
 
-    ``changes``: in what the run differs from its experiment; ``label``: what tables call it.
+    ``changes``: in what the run differs from its experiment; ``trained``: what to type for such a run; ``label``: what
+    tables call it.
     """
 
     experiment: str
@@ -46,6 +48,7 @@ class Evaluated:
     seed: int
     folder: Path
     result: Mapping[str, Any]
+    trained: str = ""
     label: str = ""
 
 
@@ -81,7 +84,8 @@ def _evaluated(run: Run) -> Evaluated | None:
     if path is None:
         return None
     config = _config(run)
-    return Evaluated(config.name, changes(config), config.seed, path.parent, read_findings(path))
+    found = read_findings(path)
+    return Evaluated(config.name, changes(config), config.seed, path.parent, found, training(config))
 
 
 def _recognised(run: Run) -> Evaluated | None:
@@ -96,7 +100,7 @@ def _recognised(run: Run) -> Evaluated | None:
     result = read_findings(path, ("ours", "baseline", "data"))
     result |= {"protocol": "recognition", "method": method, "command": command, "judges": {}}
     fold = int(run.folder.name.rpartition("-")[2])
-    return Evaluated(config.name, changes(config), fold, path.parent, result)
+    return Evaluated(config.name, changes(config), fold, path.parent, result, command)
 
 
 def _config(run: Run) -> Any:
@@ -132,6 +136,18 @@ def other_judges(run: Run) -> list[Mapping[str, Any]]:
         with suppress(UserError):  # what is broken ``collect`` names
             found.append(read_findings(path))
     return found
+
+
+def training(config: Any) -> str:
+    """The command of a run's training, with every key that a run of the shipped experiment would not have."""
+    words = ["facegan", "train", config.name, *([f"seed={config.seed}"] if config.seed else [])]
+    more = changes(config, ("trainer.precision", "trainer.max_epochs"))
+    start = Path(str(config.get("init_from") or ""))
+    if "init_from=" in more and start.is_relative_to(
+        runs_home()
+    ):  # whole, for runs have the same names within
+        more = re.sub(r"init_from=\S+", f"init_from=RUNS/{start.relative_to(runs_home())}", more)
+    return " ".join([*words, more]).strip()
 
 
 def changes(config: Any, but: Sequence[str] = ()) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from facegan.config import UserError, runs_home
 from facegan.findings import MARK, read_findings, rests_on, weak_judges
+from facegan.report.ablation import ablation_figure, ablation_table, families
 from facegan.report.collection import Evaluated, collect
 from facegan.report.comparison import comparison_table
 from facegan.report.html import as_html
@@ -32,8 +33,6 @@ FIGURES: Mapping[str, str] = {
 
 COMPARISONS = "comparisons"
 """Folder of ``facegan compare`` among the runs."""
-ABLATIONS = "*-ablation*/ablation.md"
-"""Tables of ``facegan ablate`` among the runs."""
 
 OPENING = """# Results
 
@@ -68,7 +67,13 @@ def document(runs: Iterable[Run], near: Path) -> str:
             _figures(_groups([one for one in evaluations if pictured.get(one.folder) == paper]), near)
         )
     compared, halves = _comparisons(near)
-    parts += [_ablations(), compared, "## Judges\n", judges_table(evaluations), moved(runs)]
+    parts += [
+        _ablations(evaluations, near),
+        compared,
+        "## Judges\n",
+        judges_table(evaluations),
+        moved(evaluations),
+    ]
     if broken + halves:
         parts.append("\n".join(["## Not read\n", *(f"* {text}" for text in broken + halves), ""]))
     return "\n".join(part for part in parts if part)
@@ -176,6 +181,7 @@ def _origin(label: str, group: Sequence[Evaluated]) -> str:
         f"{result.get('pairs', result.get('pictures', 0)):,} {'pairs' if 'pairs' in result else 'pictures'}"
         + (f", {people:,} test people" if people else ""),
         f"command{'s' * (len(commands) > 1)}: {', '.join(f'`{command}`' for command in commands)}",
+        f"trained by: `{one.trained}`",
         f"folder{'s' * (len(group) > 1)}: {', '.join(f'`{other.folder.parent.name}`' for other in group)}",
     ]  # fmt: skip
     if one.changes and one.changes not in label:
@@ -195,15 +201,30 @@ def _figures(groups: Mapping[str, Sequence[Evaluated]], near: Path) -> str:
     return "\n".join(["### Figures\n", *lines]) if lines else ""
 
 
-def _ablations() -> str:
-    """What ``facegan ablate`` has written, with its headings two levels down; or how to have it."""
-    tables = [path.read_text().strip() for path in sorted(runs_home().glob(ABLATIONS))]
-    if not tables:
-        tables = [
-            "Not run yet: `facegan ablate eggan_demo --seeds 3` trains an experiment and its ablations."
-        ]
-    shifted = [re.sub(r"^#", "###", table, flags=re.M) + "\n" for table in tables]
-    return "\n".join(["## Ablations over seeds\n", *shifted])
+def _ablations(evaluations: Sequence[Evaluated], near: Path) -> str:
+    """Experiments beside their ablations, as ``facegan ablate`` trains them; or how to have such a table."""
+    parts = ["## Ablations over seeds\n"]
+    for label, tables in families(evaluations):
+        experiment, _, changed = label.partition(" ")
+        for k, results in enumerate(tables):
+            seeds = max(len(each) for each in results.values())
+            command = f"facegan ablate {experiment} --seeds {seeds} {changed}".strip()
+            if k:
+                command = str(next(iter(results[experiment].values()))["command"])  # and so for each run
+            table = ablation_table(results, command)
+            if k:
+                table = table.replace(" and its ablations", ", by other judges", 1)
+            parts.append(re.sub(r"^#", "###", table, flags=re.M))
+        picture = ablation_figure(experiment, [one for one in evaluations if one.experiment in tables[0]])
+        if picture is not None:
+            parts.append(
+                _link(picture, f"{experiment} and its ablations on the same pairs (EGGAN's Fig. 4)", near)
+            )
+    if len(parts) == 1:
+        parts.append(
+            "Not run yet: `facegan ablate eggan_demo --seeds 3` trains an experiment and its ablations.\n"
+        )
+    return "\n".join(parts)
 
 
 def _comparisons(near: Path) -> tuple[str, list[str]]:

@@ -49,29 +49,28 @@ def judges_table(evaluations: Sequence[Evaluated]) -> str:
     ])  # fmt: skip
 
 
-def moved(runs: Sequence[Run]) -> str:
-    """How far the figures of one run move with another judge."""
-    parts = ["### The same run, other judges\n"]
-    for run in runs:
-        results = other_judges(run)
-        judged = {str(result["judges"]): result for result in results}
-        same_question = {(result["data"], result.get("pairs")) for result in judged.values()}
-        if len(judged) < 2 or len(same_question) > 1:
+def moved(evaluations: Sequence[Evaluated]) -> str:
+    """How far figures move with another judge: of the runs that were put to several, the mean over seeds."""
+    parts = ["### The same runs, other judges\n"]
+    by_label: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    for one in evaluations:
+        for result in [one.result, *other_judges(Run(one.folder.parent))]:
+            if all(result.get(key) == one.result.get(key) for key in ("data", "pairs", "protocol")):
+                asked = by_label.setdefault(one.label, {}).setdefault(str(result["judges"]), [])
+                asked += [result] if result["command"] not in [other["command"] for other in asked] else []
+    for label, judged in by_label.items():
+        if len(judged) < 2:
             continue
-        figures = [headlines(result) for result in judged.values()]
-        names = [name for name in figures[0] if all(name in other for other in figures)]
-        rows = [
-            [f"`{result['command']}`", *(marked(result, name, values[name]) for name in names)]
-            for result, values in zip(judged.values(), figures, strict=True)
-        ]
-        first = next(iter(judged.values()))
-        parts += [
-            f"{first['method']}, one run, asked of different judges:\n",
-            markdown_table(["", *names], rows),
-        ]
-        parts.append(
-            "".join(f"* `{one['command']}`: {_different(one, judged.values())}\n" for one in judged.values())
-        )
+        figures = [[headlines(result) for result in results] for results in judged.values()]
+        names = [name for name in figures[0][0] if all(name in one for seeds in figures for one in seeds)]
+        firsts = [results[0] for results in judged.values()]
+        rows = []
+        for first, seeds in zip(firsts, figures, strict=True):
+            means = (sum(one[name] for one in seeds) / len(seeds) for name in names)
+            cells = (marked(first, name, mean) for name, mean in zip(names, means, strict=True))
+            rows.append([f"`{first['command']}`", str(len(seeds)), *cells])
+        parts += [f"{label}:\n", markdown_table(["", "seeds", *names], rows)]
+        parts.append("".join(f"* `{one['command']}`: {_different(one, firsts)}\n" for one in firsts))
     if len(parts) == 1:
         parts.append(
             "Not asked yet: `facegan evaluate RUN judge=EXPERIMENT`, with the experiment of another judge: "

@@ -163,7 +163,7 @@ def test_a_weak_judge_is_marked_and_two_judges_of_one_run_stand_beside_each_othe
     weak, sound = cells(judges, "small; PCC 0.60"), cells(judges, "dlib")
     assert weak[2] == "**weak**" and weak[3] == "eggan_demo (PCC 0.900)†"
     assert sound[2] == "" and sound[3] == "eggan_demo (balanced accuracy 0.960)"
-    moved = judges.split("### The same run, other judges")[1]
+    moved = judges.split("### The same runs, other judges")[1]
     assert "0.200†" in moved and "0.350 " in moved and "au: large; PCC 0.90" in moved
     aus, persons = (paper_table(table(title), collect([run])[0]) for title in ("mean squared", "same person"))
     assert cells(aus, "**EGGAN (eggan_demo)**")[2] == "0.20†" and "(published, RaFD)" in aus
@@ -233,16 +233,59 @@ def test_html_holds_its_pictures_and_markdown_links_to_them(tmp_path):
     assert (tmp_path / "docs" / link).is_file()
 
 
-def test_tables_of_ablations_are_in_it_below_their_heading(tmp_path, monkeypatch):
-    monkeypatch.setenv("FACEGAN_RUNS", str(tmp_path / "runs"))
-    runs = [run_of(tmp_path, "eggan_demo", 0, eggan_result("eggan_demo", 0.2))]
-    assert "Not run yet: `facegan ablate" in document(runs, tmp_path)
-    home = tmp_path / "runs" / "eggan_demo-ablation-1a2b3c"
-    home.mkdir(parents=True)
-    (home / "ablation.md").write_text("# eggan_demo and its ablations\n\n## What the paper's ablation says\n")
-    text = document(runs, tmp_path)
-    assert "## Ablations over seeds\n\n### eggan_demo and its ablations\n\n#### What the paper's" in text
-    assert "Not run yet: `facegan ablate" not in text
+def sampled(run, shade):
+    """Pictures of the run's first pairs, as a protocol leaves them."""
+    (run.evaluation / "samples").mkdir()
+    pairs = pd.DataFrame({"source": ["a", "b"], "target": ["c", "d"], "person": ["A", "B"]})
+    pairs.to_csv(run.evaluation / "pairs.csv", index=False)
+    for k in range(2):
+        for kind in ("source", "target", "result"):
+            Image.new("RGB", (8, 8), (shade, 0, 0)).save(run.evaluation / "samples" / f"{k:02d}-{kind}.png")
+
+
+def test_ablations_are_taken_from_the_runs_by_each_judge(tmp_path):
+    runs = []
+    for name, mean, shade in (("eggan_demo", 0.2, 90), ("eggan_demo_no_msssim", 0.6, 200)):
+        for seed in range(2):
+            result = eggan_result(name, mean + 0.01 * seed)
+            result["summary"]["au_pcc"] = 0.9 - mean
+            run = run_of(tmp_path, name, seed, result)
+            sampled(run, shade)
+            runs.append(run)
+    assert "Not run yet: `facegan ablate" in document(runs[:2], tmp_path)
+    text = document(runs, tmp_path).split("## Ablations over seeds")[1].split("## All methods")[0]
+    assert "### eggan_demo and its ablations" in text and "#### What the paper's ablation says" in text
+    assert cells(text, "| eggan_demo_no_msssim")[1:3] == ["2", "0.605 ± 0.007"]
+    assert "2 of 2" in cells(text, "without MS-SSIM") and "by other judges" not in text
+    (link,) = re.findall(r"\]\((.*ablations\.png)\)", text)
+    with Image.open(tmp_path / link) as picture:
+        columns = {
+            round(picture.convert("RGB").getpixel((x, 100))[0], -1) for x in range(0, picture.width, 8)
+        }
+    assert {90, 200} <= columns, "the whole's and the ablation's own results"
+    for run in runs:  # put to another judge, who thinks less of the ablation
+        again = run.evaluation.with_name("evaluation-0a1b2c")
+        again.mkdir()
+        result = json.loads((run.evaluation / "evaluation.json").read_text())
+        result["judges"]["au"], result["command"] = "another; PCC 0.95", "facegan evaluate RUN judge=another"
+        result["summary"]["au_pcc"] -= 0.2 * ("no_msssim" in result["method"])
+        (again / "evaluation.json").write_text(json.dumps(result))
+    text = document(runs, tmp_path).split("## Ablations over seeds")[1].split("## All methods")[0]
+    own, other = text.split("### eggan_demo, by other judges")
+    assert cells(own, "without MS-SSIM")[2].startswith("-0.400")
+    assert cells(other, "without MS-SSIM")[2].startswith("-0.600") and "judge=another" in other
+
+
+def test_how_a_run_was_trained_stands_below_the_table(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEGAN_RUNS", str(tmp_path))
+    start = tmp_path / "eggan_rafd" / "2026-01-05" / "checkpoints" / "last.ckpt"
+    more = ["trainer.precision=bf16-mixed", f"init_from={start}"]
+    run = run_of(tmp_path, "eggan_demo", 2, eggan_result("eggan_demo", 0.2), overrides=more)
+    text = paper_table(table("mean squared error"), collect([run])[0])
+    inside = "init_from=RUNS/eggan_rafd/2026-01-05/checkpoints/last.ckpt"
+    assert f"trained by: `facegan train eggan_demo seed=2 trainer.precision=bf16-mixed {inside}`" in text or (
+        f"trained by: `facegan train eggan_demo seed=2 {inside} trainer.precision=bf16-mixed`" in text
+    )
 
 
 def test_nothing_evaluated_is_said(tmp_path):
