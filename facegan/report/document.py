@@ -95,11 +95,17 @@ def paper_table(table: PaperTable, evaluations: Sequence[Evaluated]) -> str:
     for name in table.experiments:
         if name not in run:
             rows.append([name, f"`{table.command.format(name)}`", *blank])
+    trivial: dict[tuple[str, ...], list[str]] = {}  # of the same pairs they are the same: one row for all
     for label, group in groups.items():
-        newest = group[-1].result
         for row in table.rows:
             if all(_has(table, one.result, row) for one in group):
-                rows.append([f"{row}, {label}", "", *_cells(table, group, row)])
+                trivial.setdefault((row, *_cells(table, group, row)), []).append(label)
+    for label, group in groups.items():
+        newest = group[-1].result
+        for (row, *cells), labels in trivial.items():
+            if labels[0] == label:
+                others = f" and {len(labels) - 1} more below" if len(labels) > 1 else ""
+                rows.append([f"{row}, {label}{others}", "", *cells])
         count = (
             f"{len(group)} fold{'s' * (len(group) > 1)}"
             if _folds(group)

@@ -20,22 +20,25 @@ ul { font-size: 12px; color: var(--faint); padding-left: 1rem; }
 img { max-width: 100%; }
 code { font-size: .92em; }
 nav { columns: 2; font-size: 14px; }
+nav .h3 { margin-left: 1.2em; }
 """
 
 
 def as_html(markdown: str, near: Path) -> str:
     """The document as one HTML file that needs no other: pictures and style are in it."""
     body = MarkdownIt("commonmark").enable("table").render(markdown)
-    places: list[str] = []
+    places: list[tuple[str, str]] = []
 
     def anchor(match: re.Match[str]) -> str:
-        places.append(match[2])
+        places.append((match[1], match[2]))
         return f'<h{match[1]} id="s{len(places)}">{match[2]}</h{match[1]}>'
 
     body = re.sub(r"<h([23])>(.*?)</h\1>", anchor, body)
     body = re.sub(r'<img src="([^"]+\.png)"[^>]*>', lambda m: _embedded(near / html.unescape(m[1])), body)
     contents = "".join(
-        f'<a href="#s{k}">{place}</a><br>' for k, place in enumerate(places, 1) if place != "Figures"
+        f'<a class="h{level}" href="#s{k}">{place}</a><br>'
+        for k, (level, place) in enumerate(places, 1)
+        if place != "Figures"
     )
     first, rest = body.split("</h1>", 1)
     return (

@@ -100,6 +100,8 @@ def test_the_newest_run_of_a_seed_counts_and_other_keys_are_another_row(tmp_path
     assert cells(text, "**EGGAN (eggan_demo)**")[1:3] == ["1 seed", "0.20"]
     assert cells(text, "**eggan_demo method.w_identity=5.0**")[1:3] == ["1 seed", "0.30"]
     assert "| 0.90 " not in text
+    (line,) = (line for line in text.splitlines() if "copy the source" in line)  # the same for both
+    assert "copy the source, eggan_demo and 1 more below" in line
 
 
 def test_many_changes_are_told_below_the_table(tmp_path):
@@ -227,7 +229,7 @@ def test_html_holds_its_pictures_and_markdown_links_to_them(tmp_path):
     assert page.count("<table>") == len(TABLES) + 1, "one for each table of the papers, and the judges"
     (run.evaluation / "grid.png").write_bytes(b"not a picture")
     assert "grid.png cannot be read" in write_report([run], tmp_path / "report.html").read_text()
-    assert '<a href="#s2">Table 1: mean squared error of AU intensities</a>' in page
+    assert '<a class="h3" href="#s2">Table 1: mean squared error of AU intensities</a>' in page
     text = write_report([run], tmp_path / "docs" / "report.md").read_text()
     (link,) = re.findall(r"\]\((.*grid\.png)\)", text)
     assert (tmp_path / "docs" / link).is_file()
@@ -299,4 +301,4 @@ def test_nothing_evaluated_is_said(tmp_path):
 
 def test_headings_can_be_jumped_to():
     page = as_html("# R\n\n## A & B\n\ntext\n\n### Figures\n", None)
-    assert '<h2 id="s1">A &amp; B</h2>' in page and '<a href="#s1">A &amp; B</a>' in page
+    assert '<h2 id="s1">A &amp; B</h2>' in page and '<a class="h2" href="#s1">A &amp; B</a>' in page
