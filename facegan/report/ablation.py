@@ -14,9 +14,9 @@ from facegan.experiment_config import variants
 from facegan.findings import MARK, headlines, on_real, rests_on, weak_judges
 from facegan.judges.weights import TRUSTED
 from facegan.published import ABLATION_CLAIMS
-from facegan.report.collection import Evaluated, other_judges
+from facegan.report.collection import Evaluated, by_judges
 from facegan.report.judges import each_judge
-from facegan.runs import Run, experiments
+from facegan.runs import experiments
 from facegan.tables import markdown_table, number
 
 Findings = Mapping[str, Mapping[int, Mapping[str, Any]]]
@@ -64,10 +64,9 @@ def families(evaluations: Sequence[Evaluated]) -> list[tuple[str, list[Findings]
         for one in runs:
             if one.experiment not in names or one.changes != changed:
                 continue
-            for result in [one.result, *other_judges(Run(one.folder.parent))]:
-                if all(result.get(key) == one.result.get(key) for key in ("data", "pairs")):
-                    of = tables.setdefault(str(result["judges"]), {name: {} for name in names})
-                    of[one.experiment].setdefault(one.seed, result)
+            for result in by_judges(one):
+                of = tables.setdefault(str(result["judges"]), {name: {} for name in names})
+                of[one.experiment].setdefault(one.seed, result)
         both = [
             of for of in tables.values() if of[whole] and any(of[name] for name in names if name != whole)
         ]

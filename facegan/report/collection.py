@@ -1,6 +1,5 @@
 """What has been evaluated: runs, ablations over seeds and cross-validations, grouped by experiment."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -128,26 +127,23 @@ def _labelled(evaluations: list[Evaluated]) -> list[Evaluated]:
     return labelled
 
 
-def other_judges(run: Run) -> list[Mapping[str, Any]]:
-    """All evaluations of one run, its own first: those that ask other judges stand beside it."""
-    folders = sorted(run.folder.glob("evaluation*"), key=lambda folder: folder.name)
-    found: list[Mapping[str, Any]] = []
-    for path in (folder / FINDINGS for folder in folders):
+def by_judges(one: Evaluated) -> list[Mapping[str, Any]]:
+    """An evaluation, and what other judges said of the same pairs of its run."""
+    found = [one.result]
+    for path in sorted(one.folder.parent.glob(f"evaluation*/{FINDINGS}")):
         with suppress(UserError):  # what is broken ``collect`` names
-            found.append(read_findings(path))
+            result = read_findings(path)
+            if path.parent != one.folder and all(
+                result.get(key) == one.result.get(key) for key in ("protocol", "data", "pairs")
+            ):
+                found.append(result)
     return found
 
 
 def training(config: Any) -> str:
     """The command of a run's training, with every key that a run of the shipped experiment would not have."""
     words = ["facegan", "train", config.name, *([f"seed={config.seed}"] if config.seed else [])]
-    more = changes(config, ("trainer.precision", "trainer.max_epochs"))
-    start = Path(str(config.get("init_from") or ""))
-    if "init_from=" in more and start.is_relative_to(
-        runs_home()
-    ):  # whole, for runs have the same names within
-        more = re.sub(r"init_from=\S+", f"init_from=RUNS/{start.relative_to(runs_home())}", more)
-    return " ".join([*words, more]).strip()
+    return " ".join([*words, changes(config, ("trainer.precision", "trainer.max_epochs"))]).strip()
 
 
 def changes(config: Any, but: Sequence[str] = ()) -> str:
@@ -170,16 +166,20 @@ def changes(config: Any, but: Sequence[str] = ()) -> str:
 
 
 def _flat(value: Any, key: str = "") -> dict[str, str]:
-    """Leaves by dotted key; of paths the last two names, so that a store elsewhere is no other experiment."""
+    """Leaves by dotted key; paths as ``_place`` gives them."""
     if isinstance(value, Mapping):
         below = [_flat(item, f"{key}.{name}" if key else str(name)) for name, item in value.items()]
     elif isinstance(value, list) and value and isinstance(value[0], Mapping | list):
         below = [_flat(item, f"{key}[{k}]") for k, item in enumerate(value)]
     else:
         leaf = value if isinstance(value, list) else [value]
-        words = [
-            "/".join(Path(item).parts[-2:]) if isinstance(item, str) and "/" in item else str(item)
-            for item in leaf
-        ]
+        words = [_place(item) if isinstance(item, str) and "/" in item else str(item) for item in leaf]
         return {key: f"[{','.join(words)}]" if isinstance(value, list) else words[0]}
     return {name: leaf for part in below for name, leaf in part.items()}
+
+
+def _place(path: str) -> str:
+    """A path from the runs' home on; of others the last two names, so that a store elsewhere is no other experiment."""
+    if Path(path).is_relative_to(runs_home()):
+        return f"RUNS/{Path(path).relative_to(runs_home())}"
+    return "/".join(Path(path).parts[-2:])

@@ -5,8 +5,7 @@ from typing import Any
 
 from facegan.findings import MARK, headlines, marked, on_real, weak_judges
 from facegan.judges.weights import TRUSTED, WEAK
-from facegan.report.collection import Evaluated, other_judges
-from facegan.runs import Run
+from facegan.report.collection import Evaluated, by_judges
 from facegan.tables import markdown_table, number
 
 
@@ -54,10 +53,8 @@ def moved(evaluations: Sequence[Evaluated]) -> str:
     parts = ["### The same runs, other judges\n"]
     by_label: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for one in evaluations:
-        for result in [one.result, *other_judges(Run(one.folder.parent))]:
-            if all(result.get(key) == one.result.get(key) for key in ("data", "pairs", "protocol")):
-                asked = by_label.setdefault(one.label, {}).setdefault(str(result["judges"]), [])
-                asked += [result] if result["command"] not in [other["command"] for other in asked] else []
+        for result in by_judges(one):
+            by_label.setdefault(one.label, {}).setdefault(str(result["judges"]), []).append(result)
     for label, judged in by_label.items():
         if len(judged) < 2:
             continue
