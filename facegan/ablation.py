@@ -16,6 +16,7 @@ from facegan.experiment import check_same, train
 from facegan.experiment_config import load_config, variants
 from facegan.findings import FINDINGS, read_findings
 from facegan.report.ablation import ablation_table
+from facegan.report.collection import Evaluated
 from facegan.runs import Run, family
 
 TABLE = "ablation.md"
@@ -131,12 +132,14 @@ def _done(run: Run) -> dict[str, Any] | None:
 
 def write_table(home: Path, names: Sequence[str], seeds: int, overrides: Sequence[str] = ()) -> Path:
     """Headline figures of each variant over the seeds that are done, and the paper's claims, as Markdown."""
-    results = {
-        name: {k: result for k in range(seeds) if (result := _done(Run(home / f"{name}-seed{k}")))}
-        for name in names
-    }
+    found: dict[str, dict[int, Evaluated]] = {name: {} for name in names}
+    for name in names:
+        for k in range(seeds):
+            run = Run(home / f"{name}-seed{k}")
+            if result := _done(run):
+                found[name][k] = Evaluated(name, "", k, run.evaluation, result)
     command = " ".join(["facegan", "ablate", names[0], "--seeds", str(seeds), *overrides])
     path = home / TABLE
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(ablation_table(results, command, seeds))
+    path.write_text(ablation_table(found, command, seeds))
     return path

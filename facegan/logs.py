@@ -13,6 +13,7 @@ from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from facegan.config import LogConfig
 from facegan.findings import FINDINGS, headlines, read_findings
+from facegan.intervals import ASKED, READ
 from facegan.runs import Run, first_rank
 
 CONFIG_BESIDE = "run.yaml"
@@ -144,7 +145,8 @@ def _samples(evaluation: Path) -> Any:
     if not (evaluation / "pairs.csv").exists():
         return None
     pairs = pd.read_csv(evaluation / "pairs.csv")
-    kinds, scores = ("source", "target", "result"), list(pairs.columns[3:])
+    kinds = ("source", "target", "result")
+    scores = [name for name in pairs.columns[3:] if not name.startswith((ASKED, READ))]
     rows: list[Iterable[Any]] = []
     for k in range(len(pairs)):
         files = [evaluation / "samples" / f"{k:02d}-{kind}.png" for kind in kinds]

@@ -6,13 +6,13 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 from scipy.stats import ttest_rel
 
 from facegan.config import UserError, runs_home
 from facegan.findings import FINDINGS, headlines, read_findings
+from facegan.intervals import interval, mean_of, whole
 from facegan.runs import Run, all_runs, find_run
 
 
@@ -86,17 +86,9 @@ def pairs_table(run: Run | str) -> pd.DataFrame:
 def bootstrap(
     table: pd.DataFrame, column: str, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Mean of a column, and the 95 % interval of it when people, not pictures, are drawn anew.
-
-    Pictures of one person are alike: drawing them as if they were not would make the interval too narrow.
-    """
-    people = [group.to_numpy(float) for _, group in table.dropna(subset=[column]).groupby("person")[column]]
-    sums, counts = np.array([g.sum() for g in people]), np.array([len(g) for g in people])
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(people), (draws, len(people)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(sums.sum() / counts.sum()), float(low), float(high)
+    """Mean of a column, and the 95 % interval of it when people, not pictures, are drawn anew."""
+    figure = mean_of(column)
+    return whole([table], figure), *interval([table], figure, draws, seed)
 
 
 def paired_difference(

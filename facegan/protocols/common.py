@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from facegan import figures
-from facegan.faces import EXPRESSIONS, prototype
+from facegan.faces import AU_NAMES, EXPRESSIONS, prototype
+from facegan.intervals import ASKED, READ
 from facegan.judges import FaceFinder, IdentityJudge, as_judged, similarity
 from facegan.metrics import Verification
 from facegan.pixels import to_uint8
@@ -82,6 +83,12 @@ def write_pairs(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
+
+
+def au_columns(asked: Tensor, read: Tensor) -> dict[str, Tensor]:
+    """Columns for ``write_pairs`` of intensities (B, 17) asked for and read off the result."""
+    both = {ASKED: asked, READ: read}
+    return {kind + name: au[:, k] for kind, au in both.items() for k, name in enumerate(AU_NAMES)}
 
 
 def write_samples(folder: Path, count: int = 12, **pictures: Tensor) -> None:

@@ -22,6 +22,7 @@ from facegan.metrics import Acceptance, Agreement, frechet_distance
 from facegan.protocols.common import (
     Edit,
     Protocol,
+    au_columns,
     choose_sources,
     grid_figure,
     interpolation_figure,
@@ -121,8 +122,8 @@ class _Scores:
     """One pass over the pairs, with the measures of all tables.
 
     Attributes:
-        of_pairs: of each pair's result, in their order: ``au_mse`` over its AUs, and by each identity judge its
-            ``cosine`` to the source and whether it is ``verified``, 0 or 1.
+        of_pairs: of each pair's result, in their order: its AUs as asked and as read, ``au_mse`` over them, and by each
+            identity judge its ``cosine`` to the source and whether it is ``verified``, 0 or 1.
     """
 
     def __init__(
@@ -190,6 +191,8 @@ class _Scores:
             reached = judges.au(edited)
             au[method].update(reached, target["au"])
             self._note("au_mse", (reached - target["au"]).square().mean(1))
+            for name, values in au_columns(target["au"], reached).items():
+                self._note(name, values)
             shape[COPY_SOURCE].update(before, asked_shape)
             shape[COPY_TARGET].update(copied, asked_shape)
             shape[method].update(after, asked_shape)

@@ -4,6 +4,7 @@ Test people are driven by frames of other test people (4.1): a source is a perso
 head pose and AUs. What was asked for is the driver's own pose and AUs, as stored with it.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,7 @@ from facegan.metrics import Acceptance, Agreement, Presence
 from facegan.pixels import to_uint8
 from facegan.protocols.common import (
     Protocol,
+    au_columns,
     choose_sources,
     json_ready,
     real_pairs,
@@ -104,6 +106,7 @@ def evaluate(
         for judge in judges.identity
     }
     likeness: dict[tuple[str, str], list[Tensor]] = {(row, name): [] for row in rows for name in real}
+    of_pairs: dict[str, list[Tensor]] = defaultdict(list)
     for start in track(
         range(0, len(sources), protocol.batch_size), "Evaluating", disable=not protocol.progress
     ):
@@ -122,6 +125,9 @@ def evaluate(
             au = judges.au(cut)
             presence[row].update(au, driver["au"])
             intensity[row].update(au, driver["au"])
+            if row == method:
+                for column, one in au_columns(driver["au"], au).items():
+                    of_pairs[column].append(one)
             angles[row].append((judges.pose(images, points) - driver["pose"]).rad2deg())
             for judge in judges.identity:
                 likeness[row, judge.name].append(similarity(persons[judge.name], judge(cut, cut_points)))
@@ -133,7 +139,8 @@ def evaluate(
     errors = {row: (torch.cat(parts) - offset).abs() for row, parts in angles.items()}
     identity: dict[str, Any] = {name: {"real": {"reason": text}} for name, text in judges.missing.items()}
     turned, apart = {}, _apart(data, sources, drivers)
-    of_pairs = {f"{angle}_error": [errors[method][:, k]] for k, angle in enumerate(POSE)}
+    of_pairs |= {f"{angle}_error": [errors[method][:, k]] for k, angle in enumerate(POSE)}
+    of_pairs |= {name: scores[method, name] for name in quality}
     for name, values in real.items():
         identity[name] = {"real": values}
         if "threshold" in values:

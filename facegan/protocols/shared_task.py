@@ -26,12 +26,12 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from facegan import figures
 from facegan.config import UserError
 from facegan.faces import AU_NAMES, EXPRESSIONS
+from facegan.intervals import correlation, interval, mean_of, product_of
 from facegan.judges import ExpressionJudge, Judges, as_judged, similarity
 from facegan.metrics import Acceptance, Agreement, Given, frechet_distance
 from facegan.pixels import to_uint8
 from facegan.protocols import same_person
-from facegan.protocols.common import Protocol, json_ready, real_pairs, write_pairs
-from facegan.results import bootstrap
+from facegan.protocols.common import Protocol, au_columns, json_ready, real_pairs, write_pairs
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
 Picture = tuple[str, int, str]
@@ -78,6 +78,7 @@ class _Row:
         self.au = Agreement(AU_NAMES, sync_on_compute=False)
         self.accepted = {name: Acceptance(value, sync_on_compute=False) for name, value in thresholds.items()}
         self.pairs: dict[str, list[Tensor]] = defaultdict(list)
+        self.aus: dict[str, list[Tensor]] = defaultdict(list)
         warnings.filterwarnings(
             "ignore", "Metric `Kernel Inception Distance` will save all extracted features.*"
         )
@@ -88,6 +89,8 @@ class _Row:
         """Take in what the judges say of a batch, and the features of as many real pictures."""
         self.au.update(judged["au"], wanted_au)
         self.pairs["au_mse"].append((judged["au"] - wanted_au).square().mean(1))
+        for name, values in au_columns(wanted_au, judged["au"]).items():
+            self.aus[name].append(values)
         self.pairs["recognised"].append((judged["expression"] == wanted).float())
         for name, acceptance in self.accepted.items():
             acceptance.update(judged[name])
@@ -103,14 +106,17 @@ class _Row:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # KID draws pictures: the same command has the same table
             kid, spread = self.kid.compute()
-        columns = {name: torch.cat(pieces) for name, pieces in self.pairs.items()}
+        columns = {name: torch.cat(pieces) for name, pieces in (self.pairs | self.aus).items()}
         table = pd.DataFrame({"person": people} | {name: column.numpy() for name, column in columns.items()})
-        sure = ("au_mse", "recognised", *(f"verified_{name}" for name in self.accepted))
+        sure = {name: mean_of(name) for name in ("au_mse", "recognised")} | {"au_pcc": correlation()}
+        for name in self.accepted:
+            sure[f"verified_{name}"] = mean_of(f"verified_{name}")
+            sure[f"product_{name}"] = product_of("recognised", f"verified_{name}")
         return {
             "au_mse": agreement["mse_mean"], "au_pcc": agreement["pcc_mean"],
             "recognised": columns["recognised"].mean(),
             "identity": {name: metric.compute() for name, metric in self.accepted.items()},
-            "intervals": {name: bootstrap(table, name)[1:] for name in sure},
+            "intervals": {name: interval([table], statistic) for name, statistic in sure.items()},
             # equal pictures come out a hair below 0: the matrix root's rounding
             "fid": self.fid.compute().clamp_min(0), "kid": kid, "kid_spread": spread,
         }  # fmt: skip

@@ -162,7 +162,12 @@ def evaluate(
                     )
             for name, like in (likenesses or {}).items():
                 other = x_s if like.to == "source" else x_t
-                found[name][row].append(F.cosine_similarity(like.features(images), like.features(other)))
+                alike = F.cosine_similarity(like.features(images), like.features(other))
+                found[name][row].append(alike)
+                if row == method:
+                    of_pairs[f"likeness_{name}"].append(alike)
+                    if like.threshold is not None:
+                        of_pairs[f"likeness_{name}_verified"].append((alike >= like.threshold).float())
     identity: dict[str, Any] = {name: {"real": {"reason": text}} for name, text in judges.missing.items()}
     for name, values in real.items():
         scores = {row: metric.compute() for (row, of), metric in accepted.items() if of == name}

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -49,6 +51,14 @@ class Evaluated:
     result: Mapping[str, Any]
     trained: str = ""
     label: str = ""
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """What was measured of each pair; empty where no such file was kept, or it was never finished."""
+        try:
+            return pd.read_csv(self.folder / "pairs.csv")
+        except (OSError, ValueError):
+            return pd.DataFrame()
 
 
 def collect(runs: Iterable[Run]) -> tuple[list[Evaluated], list[str]]:
@@ -127,16 +137,16 @@ def _labelled(evaluations: list[Evaluated]) -> list[Evaluated]:
     return labelled
 
 
-def by_judges(one: Evaluated) -> list[Mapping[str, Any]]:
+def by_judges(one: Evaluated) -> list[Evaluated]:
     """An evaluation, and what other judges said of the same pairs of its run."""
-    found = [one.result]
+    found = [one]
     for path in sorted(one.folder.parent.glob(f"evaluation*/{FINDINGS}")):
         with suppress(UserError):  # what is broken ``collect`` names
             result = read_findings(path)
             if path.parent != one.folder and all(
                 result.get(key) == one.result.get(key) for key in ("protocol", "data", "pairs")
             ):
-                found.append(result)
+                found.append(replace(one, folder=path.parent, result=result))
     return found
 
 

@@ -63,17 +63,21 @@ def comparison_table(result: Mapping[str, Any]) -> str:
 
 def _intervals(result: Mapping[str, Any], persons: Sequence[str]) -> list[str]:
     """The small table of intervals over people; nothing of fewer than three, or where none were saved."""
-    if result["test_people"] < 3 or not all("intervals" in row for row in result["rows"].values()):
+    saved = [row.get("intervals", {}) for row in result["rows"].values()]
+    if result["test_people"] < 3 or not all(saved):
         return []
     columns = {"expression recognised, %": ("recognised", 100, 1)}
     columns |= {f"person by {name}, %": (f"verified_{name}", 100, 1) for name in persons}
-    columns |= {"AU MSE": ("au_mse", 1, 2)}
+    columns |= {f"product, {name}": (f"product_{name}", 1, 3) for name in persons[:1]}
+    columns |= {"AU MSE": ("au_mse", 1, 2), "AU PCC": ("au_pcc", 1, 2)}
+    columns = {title: one for title, one in columns.items() if all(one[0] in i for i in saved)}
     rows = []
     for name, row in result["rows"].items():
-        ends = [(row["intervals"][key], factor, digits) for key, factor, digits in columns.values()]
-        rows.append([name, *(
-            f"[{number(factor * low, digits)}, {number(factor * high, digits)}]" for (low, high), factor, digits in ends
-        )])  # fmt: skip
+        ends = [([end if end is None else factor * end for end in row["intervals"][key]], digits)
+                for key, factor, digits in columns.values()]  # fmt: skip
+        rows.append(
+            [name, *(f"[{number(low, digits)}, {number(high, digits)}]" for (low, high), digits in ends)]
+        )
     drawn = f"95 % intervals, if the {result['test_people']:,} target people were drawn anew:\n"
     return [drawn, markdown_table(["", *columns], rows)]
 

@@ -4,7 +4,6 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ import pandas as pd
 
 from facegan.config import UserError, runs_home
 from facegan.findings import MARK, read_findings, rests_on, weak_judges
+from facegan.intervals import Statistic, interval
 from facegan.report.ablation import ablation_figure, ablation_table, families
 from facegan.report.collection import Evaluated, collect
 from facegan.report.comparison import comparison_table
 from facegan.report.html import as_html
 from facegan.report.judges import each_judge, judges_table, moved
 from facegan.report.papers import TABLES, PaperTable
-from facegan.results import bootstrap
 from facegan.runs import Run, pretrained
 from facegan.tables import markdown_table, number
 
@@ -34,13 +33,17 @@ FIGURES: Mapping[str, str] = {
 COMPARISONS = "comparisons"
 """Folder of ``facegan compare`` among the runs."""
 
+WIDE, BREAK = 10, "<br>"
+"""In tables with more columns an interval stands below its mean."""
+
 OPENING = """# Results
 
 Published figures are those that the papers print, on the data sets that stand beside them; ours stand below them, each
 with its data, judges and command under the table. Generated faces are no data set of a paper. "±" is the standard
 deviation over seeds (of a cross-validation the standard error over its folds); an interval in brackets holds the mean
 with 95 % if people were drawn anew. *copy the source* and *copy the target* are what doing nothing gives. "†"
-stands behind figures of a weak judge (see Judges): what such a judge sees may be its own.
+stands behind figures of a weak judge (see Judges): what such a judge sees may be its own. Figures of ours without an
+interval are of an evaluation that kept no figures of pairs, or of fewer than three people.
 """
 
 
@@ -157,23 +160,21 @@ def _cells(table: PaperTable, group: Sequence[Evaluated], row: str | None = None
                 math.sqrt(len(known)) if results[0]["protocol"] == "recognition" else 1
             )
             cell += f" ± {number(spread, digits)}"
-        if row is None and name in table.by_pair:
-            cell += _interval(group, *table.by_pair[name], digits)
+        if row is None and name in table.over_people:
+            found = _interval(group, table.over_people[name], digits)
+            cell += (BREAK if len(table.columns) > WIDE else " ") * bool(found) + found
         cells.append(cell + MARK * bool(rests_on(name) & weak))
     return cells
 
 
-def _interval(group: Sequence[Evaluated], column: str, factor: float, digits: int) -> str:
-    """`` [low, high]`` over people, of all seeds together; nothing where no figures of pairs are kept."""
-    tables = []
-    for one in group:
-        with suppress(OSError, ValueError):  # none, or one that was never finished
-            tables.append(pd.read_csv(one.folder / "pairs.csv"))
-    tables = [table for table in tables if column in table and "person" in table]
-    if not tables or pd.concat(tables)["person"].nunique() < 3:
+def _interval(group: Sequence[Evaluated], statistic: Statistic, digits: int) -> str:
+    """``[low, high]`` over people, of the mean over seeds; nothing where not every seed has what it needs by pair."""
+    tables = [one.pairs for one in group]
+    if not all({"person", *statistic.columns} <= set(pairs) for pairs in tables):
         return ""
-    _, low, high = bootstrap(pd.concat(tables), column)
-    return f" [{number(factor * low, digits)}, {number(factor * high, digits)}]"
+    if pd.concat([pairs["person"] for pairs in tables]).nunique() < 3:
+        return ""
+    return "[{}, {}]".format(*(number(end, digits) for end in interval(tables, statistic)))
 
 
 def _origin(label: str, group: Sequence[Evaluated]) -> str:
@@ -212,12 +213,14 @@ def _ablations(evaluations: Sequence[Evaluated], near: Path) -> str:
     parts = ["## Ablations over seeds\n"]
     for label, tables in families(evaluations):
         experiment, _, changed = label.partition(" ")
-        for k, results in enumerate(tables):
-            seeds = max(len(each) for each in results.values())
+        for k, variants in enumerate(tables):
+            seeds = max(len(each) for each in variants.values())
             command = f"facegan ablate {experiment} --seeds {seeds} {changed}".strip()
             if k:
-                command = str(next(iter(results[experiment].values()))["command"])  # and so for each run
-            table = ablation_table(results, command)
+                command = str(
+                    next(iter(variants[experiment].values())).result["command"]
+                )  # and so for each run
+            table = ablation_table(variants, command)
             if k:
                 table = table.replace(" and its ablations", ", by other judges", 1)
             parts.append(re.sub(r"^#", "###", table, flags=re.M))

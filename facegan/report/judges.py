@@ -53,7 +53,7 @@ def moved(evaluations: Sequence[Evaluated]) -> str:
     parts = ["### The same runs, other judges\n"]
     by_label: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for one in evaluations:
-        for result in by_judges(one):
+        for result in (judged.result for judged in by_judges(one)):
             by_label.setdefault(one.label, {}).setdefault(str(result["judges"]), []).append(result)
     for label, judged in by_label.items():
         if len(judged) < 2:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from facegan.faces import AU_NAMES, POSE
+from facegan.intervals import Statistic, correlation, mean_of, percent, presence, product_of, squared_error
 from facegan.published import (
     AIPGAN_TABLE1,
     EGGAN_TABLE1_AVERAGE,
@@ -33,7 +34,7 @@ class PaperTable:
         row: figures of a row (a trivial one, or the method's) of an evaluation.
         rows: the rows of an evaluation that stand here beside the method's.
         command: what fills the table, with the experiment's name in it.
-        by_pair: columns whose value is the mean of a column of ``pairs.csv``, for intervals over people; and a factor.
+        over_people: columns that have an interval over people, and what of ``pairs.csv`` gives it.
         digits: after the point; ``digits_of`` single columns.
     """
 
@@ -47,7 +48,7 @@ class PaperTable:
     row: Callable[[Mapping[str, Any], str], Figures]
     rows: tuple[str, ...] = (COPY_SOURCE, COPY_TARGET)
     command: str = "facegan train {}"
-    by_pair: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    over_people: Mapping[str, Statistic] = field(default_factory=dict)
     digits: int = 2
     digits_of: Mapping[str, int] = field(default_factory=dict)
 
@@ -61,6 +62,9 @@ _AIPGAN = (
     "aipgan_oulu", "aipgan_bu4dfe", "aipgan_oulu_no_attention_no_ceb", "aipgan_bu4dfe_no_attention_no_ceb",
 )  # fmt: skip
 _VOXCELEB = ("icface_voxceleb", "icface_voxceleb_no_neutralizer", "icface_voxceleb_alternating")
+_PERSONS = {
+    f"person by {judge}, % ↑": percent(mean_of(f"verified_{judge}")) for judge in ("LightCNN", "dlib")
+}
 
 
 def _protocol(*names: str) -> Callable[[Mapping[str, Any]], bool]:
@@ -83,8 +87,7 @@ def _verified(identity: Mapping[str, Any], name: str) -> Figures:
 
 def _transferred(result: Mapping[str, Any], name: str) -> Figures:
     recognised, persons = result["expression"][name], _verified(result["identity"], name)
-    known = [value for value in persons if value is not None]
-    return 100 * recognised, *persons, recognised * known[0] / 100 if known else None
+    return 100 * recognised, *persons, *(None if v is None else recognised * v / 100 for v in persons)
 
 
 def _likeness(result: Mapping[str, Any], name: str) -> Figures:
@@ -123,18 +126,20 @@ TABLES: tuple[PaperTable, ...] = (
     PaperTable(
         "EGGAN", "Table 1: mean squared error of AU intensities", ("AU mean ↓", *AU_NAMES),
         {name: (EGGAN_TABLE1_AVERAGE[name][0], *row) for name, row in EGGAN_TABLE1_MSE.items()}, "RaFD", _RAFD,
-        _protocol("eggan"), _eggan_aus("mse"), by_pair={"AU mean ↓": ("au_mse", 1.0)},
+        _protocol("eggan"), _eggan_aus("mse"),
+        over_people={"AU mean ↓": mean_of("au_mse")} | {au: squared_error([au]) for au in AU_NAMES},
     ),
     PaperTable(
         "EGGAN", "Table 1: correlation (PCC) of AU intensities", ("AU mean ↑", *AU_NAMES),
         {name: (EGGAN_TABLE1_AVERAGE[name][1], *row) for name, row in EGGAN_TABLE1_PCC.items()}, "RaFD", _RAFD,
         _protocol("eggan"), _eggan_aus("pcc"),
+        over_people={"AU mean ↑": correlation()} | {au: correlation([au]) for au in AU_NAMES},
     ),
     PaperTable(
         "EGGAN", "Table 2: the same person, verified", ("LightCNN, % ↑", "dlib, % ↑"),
         _padded({name: (value,) for name, value in EGGAN_TABLE2.items()}, 2), "RaFD", _RAFD,
         _protocol("eggan"), lambda result, name: _verified(result["table2"], name), ("real", COPY_SOURCE, COPY_TARGET),
-        by_pair={"LightCNN, % ↑": ("verified_LightCNN", 100.0), "dlib, % ↑": ("verified_dlib", 100.0)},
+        over_people={f"{judge}, % ↑": percent(mean_of(f"verified_{judge}")) for judge in ("LightCNN", "dlib")},
     ),
     PaperTable(
         "EGGAN", "Frames of a film (no table of the paper)", ("L1 ↓", "AU MSE ↓", "AU PCC ↑"),
@@ -151,11 +156,11 @@ TABLES: tuple[PaperTable, ...] = (
     ),
     PaperTable(
         "TER-GAN", "Figs. 3 and 4 in figures (the paper has pictures only)",
-        ("expression recognised, % ↑", "person by LightCNN, % ↑", "person by dlib, % ↑", "product ↑"),
+        ("expression recognised, % ↑", *_PERSONS, "product, LightCNN ↑", "product, dlib ↑"),
         {}, "", _OULU, _protocol("transfer", "aipgan"), _transferred,
-        by_pair={
-            "expression recognised, % ↑": ("recognised", 100.0),
-            "person by LightCNN, % ↑": ("verified_LightCNN", 100.0), "person by dlib, % ↑": ("verified_dlib", 100.0),
+        over_people=_PERSONS | {
+            "expression recognised, % ↑": percent(mean_of("recognised")),
+            **{f"product, {judge} ↑": product_of("recognised", f"verified_{judge}") for judge in ("LightCNN", "dlib")},
         },
     ),
     *(
@@ -164,6 +169,10 @@ TABLES: tuple[PaperTable, ...] = (
             {name: (row[at], None, row[at + 1]) for name, row in AIPGAN_TABLE1.items()}, on,
             experiments, (lambda cross: lambda result: result["protocol"] == "aipgan"
                           and (result["trained_on"] is not None) == cross)(at > 0), _likeness, digits=3,
+            over_people={
+                "Face-Verf ↑": mean_of("likeness_face_verified"), "mean cosine ↑": mean_of("likeness_face"),
+                "Exp-Sim ↑": mean_of("likeness_expression"),
+            },
         )
         for at, title, on, experiments in (
             (0, "same distribution", "Oulu-CASIA and BU-4DFE", _AIPGAN),
@@ -173,15 +182,15 @@ TABLES: tuple[PaperTable, ...] = (
     PaperTable(
         "ICface", "Table 1: picture quality", ("CNNIQA ↓", "DeepIQA ↓"), ICFACE_TABLE1, "VoxCeleb", _VOXCELEB,
         _protocol("reenactment"), _quality,
+        over_people={"CNNIQA ↓": mean_of("CNNIQA"), "DeepIQA ↓": mean_of("DeepIQA")},
     ),
     PaperTable(
         "ICface", "Table 2: AUs of driver and result",
-        ("presence, balanced % ↑", "F-score ↑", "pitch ° ↓", "yaw ° ↓", "roll ° ↓", "person by LightCNN, % ↑",
-         "person by dlib, % ↑"),
+        ("presence, balanced % ↑", "F-score ↑", "pitch ° ↓", "yaw ° ↓", "roll ° ↓", *_PERSONS),
         _padded(ICFACE_TABLE2, 7), "VoxCeleb", _VOXCELEB, _protocol("reenactment"), _presence,
-        digits_of={"F-score ↑": 4}, by_pair={
-            "pitch ° ↓": ("pitch_error", 1.0), "yaw ° ↓": ("yaw_error", 1.0), "roll ° ↓": ("roll_error", 1.0),
-            "person by LightCNN, % ↑": ("verified_LightCNN", 100.0), "person by dlib, % ↑": ("verified_dlib", 100.0),
+        digits_of={"F-score ↑": 4}, over_people=_PERSONS | {
+            "presence, balanced % ↑": percent(presence("balanced")), "F-score ↑": presence("f"),
+            **{f"{angle} ° ↓": mean_of(f"{angle}_error") for angle in POSE},
         },
     ),
     PaperTable(

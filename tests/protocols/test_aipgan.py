@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from test_landmark_images import shapes
@@ -94,6 +95,13 @@ def test_what_is_drawn_and_measured(tmp_path, data):
     assert heads["landmarks"] < 0.3 * heads["mean_shape"]
     assert result["likeness"]["face"]["threshold"] == FACE_VERIFIED == 0.68
     assert result["likeness"]["expression_judge"]["ours"]["mean"] == pytest.approx(1)
+    pairs = pd.read_csv(tmp_path / "pairs.csv")
+    for name in result["likeness"]:
+        of_all = result["likeness"][name]["ours"]
+        assert pairs[f"likeness_{name}"].mean() == pytest.approx(of_all["mean"], abs=1e-4)
+    assert pairs["likeness_face_verified"].mean() == pytest.approx(
+        result["likeness"]["face"]["ours"]["share"]
+    )
     for name in ("attention.png", "heads.png", "grid.png", "table.md"):
         assert (tmp_path / name).exists()
     table = (tmp_path / "table1.md").read_text()

@@ -5,13 +5,15 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from scipy.linalg import sqrtm
 
 from facegan.config import UserError
-from facegan.faces import AUS
+from facegan.faces import AU_NAMES, AUS
+from facegan.intervals import correlation, squared_error, whole
 from facegan.protocols.common import Protocol, choose_sources
 from facegan.protocols.eggan import choose_pairs, evaluate
 
@@ -242,6 +244,19 @@ def test_pair_list_is_fixed_round_robin_and_published(tmp_path):
     assert np.mean(cosines) == pytest.approx(table[result["method"]]["mean_similarity"], abs=1e-4)
     verified = [float(row[f"verified_{name}"]) for row in rows]
     assert np.mean(verified) == pytest.approx(table[result["method"]]["accuracy"], abs=1e-4)
+
+
+def test_the_aus_of_each_pair_are_published(tmp_path):
+    def timid(image, au):  # half of what was asked for, a little more of it for some than for others
+        return perfect(image, au * torch.linspace(0.4, 0.6, len(au))[:, None])
+
+    evaluate(timid, data(), judges(), tmp_path, protocol=QUICK)
+    pairs = pd.read_csv(tmp_path / "pairs.csv")
+    scores = json.loads((tmp_path / "evaluation.json").read_text())["table1"]["au"]["EGGAN"]
+    assert whole([pairs], correlation()) == pytest.approx(scores["pcc_mean"], abs=1e-4)
+    assert scores["pcc_mean"] < 0.999
+    for k, name in enumerate(AU_NAMES):
+        assert whole([pairs], squared_error([name])) == pytest.approx(scores["mse"][k], abs=1e-3)
 
 
 def test_targets_have_known_aus():

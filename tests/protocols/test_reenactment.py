@@ -5,11 +5,13 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from facegan import report
 from facegan.config import UserError
+from facegan.intervals import correlation, presence, whole
 from facegan.protocols.common import Protocol
 from facegan.protocols.reenactment import choose_pairs, evaluate
 
@@ -102,6 +104,8 @@ def test_a_perfect_reenactment_has_all_and_each_copy_has_its_half(tmp_path):
     assert json.loads((tmp_path / "evaluation.json").read_text()) == result
     rows = list(csv.DictReader((tmp_path / "pairs.csv").open()))
     assert len(rows) == 90 and rows[0]["source"].split("/")[0] != rows[0]["driver"].split("/")[0]
+    pairs = pd.read_csv(tmp_path / "pairs.csv")
+    assert whole([pairs], presence("balanced")) == whole([pairs], correlation()) == pytest.approx(1)
     assert (tmp_path / "errors.png").stat().st_size and (tmp_path / "grid.png").stat().st_size
 
 

@@ -182,6 +182,9 @@ def test_intervals_are_those_of_people_drawn_anew(tmp_path):
         assert lazy["intervals"][name] == pytest.approx(ends, abs=1e-4)
         assert mean == pytest.approx(lazy.get(name, 1), abs=1e-4) and ends[0] <= mean <= ends[1]
     assert lazy["intervals"]["au_mse"][0] < lazy["intervals"]["au_mse"][1]
+    low, high = lazy["intervals"]["au_pcc"]
+    assert low <= lazy["au_pcc"] <= high and good["intervals"]["au_pcc"] == pytest.approx([1, 1])
+    assert good["intervals"]["product_pixels"] == [1, 1]
     table = comparison_table(result)
     assert "if the 5 target people were drawn anew" in table and "[100.0, 100.0]" in table
     assert "drawn anew" not in comparison_table(result | {"test_people": 2})

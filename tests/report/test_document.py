@@ -65,14 +65,16 @@ def test_seeds_become_a_mean_and_a_spread_and_people_an_interval(tmp_path):
         run = run_of(tmp_path, "eggan_demo", seed, eggan_result("eggan_demo", mean))
         people = np.repeat([f"P{k}" for k in range(10)], 4)
         pairs = pd.DataFrame({"person": people, "au_mse": mean + rng.normal(0, 0.01, 40)})
+        pairs = pairs.assign(asked_AU02=1.0, read_AU02=1 + np.sqrt(mean) * rng.choice([-1, 1], 40))
         pairs.to_csv(run.evaluation / "pairs.csv", index=False)
         runs.append(run)
     text = paper_table(table("mean squared error"), collect(runs)[0])
     mean = cells(text, "**EGGAN (eggan_demo)**")
     assert mean[1] == "3 seeds"
-    found = re.fullmatch(r"0\.30 ± 0\.10 \[(0\.\d\d), (0\.\d\d)\]", mean[2])
+    found = re.fullmatch(r"0\.30 ± 0\.10<br>\[(0\.\d\d), (0\.\d\d)\]", mean[2])
     assert found and float(found[1]) <= 0.30 <= float(found[2]) < 0.32
     assert mean[3] == "0.30 ± 0.10", "no interval where no figures of pairs are kept"
+    assert mean[4] == "0.30 ± 0.10<br>[0.30, 0.30]", "of an AU alone: each pair is off by the same"
     assert cells(text, "copy the source, eggan_demo")[2] == "1.00 ± 0.00"
     assert cells(text, "EGGAN (published, RaFD)")[2] == "0.24"
     assert "command: `facegan evaluate eggan_demo/x`" in text and "40 pairs, 4 test people" in text
