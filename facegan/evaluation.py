@@ -70,7 +70,9 @@ def evaluate_run(
         tested=tested, checkpoint=run.checkpoint(checkpoint), out=_folder(run, command),
         said={
             "method": _title(config), "command": command, "log": run.metrics,
-            "protocol": Protocol(targets=config.targets, progress=config.trainer.progress),
+            "protocol": Protocol(
+                targets=config.targets, strong=config.sources == "strong", progress=config.trainer.progress
+            ),
         },
     )  # fmt: skip
     if config.method.name == "aipgan":

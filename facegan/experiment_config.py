@@ -38,6 +38,7 @@ class ExperimentConfig:
     )
     test_data: Any = None  # data set of the protocol, where it is another one than that of training
     evaluate_after: bool = False  # end with the paper's protocol
+    sources: str = "calm"  # of it, where it edits or reenacts: each person's calmest picture, or "strong"
     targets: int = 1392  # target pictures of that protocol, or as many as there are (EGGAN 4.2)
     judge: str | None = (
         None  # experiment that trains the judge of its protocol, first if need be; None: the one in judges_home()
@@ -142,6 +143,7 @@ def _merge(name: str, given: Any) -> ExperimentConfig:
         raise UserError(str(error)) from error
     assert isinstance(config, ExperimentConfig)
     _check_trainer(config.trainer)
+    check("sources", config.sources, ("calm", "strong"))
     check_ranges("", config, seed=(0, 2**32 - 1), targets=(2, None))
     return config
 

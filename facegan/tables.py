@@ -51,9 +51,11 @@ def origin(result: Mapping[str, Any], judges: Sequence[str]) -> str:
         lines.append(
             "The AU judge also gave the training pictures their AUs: it measures agreement with itself."
         )
-    people = (
-        f"; sources: {result['test_people']:,} test people (pairs.csv)" if "test_people" in result else ""
-    )
+    if "test_people" in result:
+        which = f" ({result['sources']})" if "sources" in result else ""
+        people = f"; sources: {result['test_people']:,} test people{which} (pairs.csv)"
+    else:
+        people = ""
     lines.append(f"Pairs: {result['pairs']:,}{people}.")
     if result["command"]:
         lines.append(f"Command: `{result['command']}`")

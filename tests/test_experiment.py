@@ -104,6 +104,7 @@ def test_a_training_starts_from_a_file_a_run_or_an_experiments_newest_run(homes)
         ("trainer.limit_train_batches=1.5", "trainer.limit_train_batches=1.5: must be 1 or less"),
         ("seed=-1", "seed=-1: must be 0 or more"),
         ("targets=0", "targets=0: must be 2 or more"),
+        ("sources=loud", "sources=loud: choose one of calm"),
         ("method.betas=[2,3]", "method.betas=2.0: must be"),
         ("method.w_au=inf", "method.w_au=inf: must be a number"),
         ("method.au_scale=nan", "method.au_scale=nan: must be a number"),

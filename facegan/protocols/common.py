@@ -22,6 +22,9 @@ Edit = Callable[[Tensor, Tensor], Tensor]
 
 REAL_PICTURES = 400  # at most so many pictures of test people make the real pairs
 
+SOURCES = ("each person's calmest picture", "each person's strongest expression")
+"""Whom a method is shown, by ``Protocol.strong``."""
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -29,18 +32,20 @@ class Protocol:
 
     targets: int = 1392  # (4.2)
     seed: int = 0  # of the pair list
+    strong: bool = False  # sources: each person's strongest expression, not the calmest (ICface, Fig. 7)
     batch_size: int = 32
     rows: int = 6  # people in the grid
     steps: int = 9  # pictures of the interpolation (eq. 8)
     progress: bool = True
 
 
-def choose_sources(test: Any) -> np.ndarray:
+def choose_sources(test: Any, strong: bool = False) -> np.ndarray:
     """One picture of each test person: neutral, then facing the camera, then with the least AUs.
 
     Args:
         test: a test split with ``identity`` (N,), ``expression`` (N,), ``au`` (N, 17), ``records.pose`` (N,
         3).
+        strong: the picture with the most AUs instead, of those that face the camera as well.
 
     Returns:
         Indices (people,) in the split, in the order of ``test.identities``.
@@ -49,7 +54,8 @@ def choose_sources(test: Any) -> np.ndarray:
     away = np.abs(pose[:, :2]).sum(1)
     labelled_neutral = np.asarray(test.expression) == EXPRESSIONS.index("neutral")
     # A radian counts as much as ten units of AU intensity; a label counts before both.
-    score = au.sum(1) + 10 * away + np.where(labelled_neutral, 0, 1000)
+    calm = au.sum(1) + 10 * away + np.where(labelled_neutral, 0, 1000)
+    score = 10 * away - au.sum(1) if strong else calm
     return np.array([rows[np.argmin(score[rows])] for rows in by_person(test)])
 
 

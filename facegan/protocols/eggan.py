@@ -20,6 +20,7 @@ from facegan.findings import write_findings
 from facegan.judges import GEOMETRY, Judges, similarity
 from facegan.metrics import Acceptance, Agreement, frechet_distance
 from facegan.protocols.common import (
+    SOURCES,
     Edit,
     Protocol,
     au_columns,
@@ -36,8 +37,13 @@ from facegan.tables import COPY_SOURCE, COPY_TARGET
 COPIED_TARGETS = 300  # at most so many targets are looked at by the identity judges
 
 
-def choose_pairs(data: Any, targets: int = 1392, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def choose_pairs(
+    data: Any, targets: int = 1392, seed: int = 0, strong: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """The pair list (E15): indices (P,) of sources in the test split and (P,) of targets in training.
+
+    Args:
+        strong: as of ``choose_sources``.
 
     Raises:
         UserError: there are no test pictures, or no training pictures with AUs.
@@ -51,7 +57,7 @@ def choose_pairs(data: Any, targets: int = 1392, seed: int = 0) -> tuple[np.ndar
             "Hold people out, as in data.test_fraction=0.1, or give data.test_roots"
         )
     chosen = rng.permutation(known)[:targets]
-    sources = rng.permutation(choose_sources(data.test))
+    sources = rng.permutation(choose_sources(data.test, strong))
     return sources[np.arange(len(chosen)) % len(sources)], chosen
 
 
@@ -84,7 +90,7 @@ def evaluate(
     """
     protocol = protocol or Protocol()
     out_dir.mkdir(parents=True, exist_ok=True)
-    sources, targets = choose_pairs(data, protocol.targets, protocol.seed)
+    sources, targets = choose_pairs(data, protocol.targets, protocol.seed, protocol.strong)
     scores = _Scores(edit, data, judges, protocol, sources, targets, out_dir / "samples")
     table1, table2 = scores.run(method)
     people = [data.test.identities[k] for k in np.asarray(data.test.identity)[sources].tolist()]
@@ -97,6 +103,7 @@ def evaluate(
         "data": data.describe(),
         "generated": data.generated,
         "pairs": len(targets),
+        "sources": SOURCES[protocol.strong],
         "test_people": len(np.unique(sources)),
         "judges": {
             "au": judges.au.description,

@@ -1,7 +1,8 @@
 """ICface's Tables 1 and 2, and what the paper lacks: errors of the head's angles, identity by how far the head turns.
 
-Test people are driven by frames of other test people (4.1): a source is a person's calmest picture, a driver gives
-head pose and AUs. What was asked for is the driver's own pose and AUs, as stored with it.
+Test people are driven by frames of other test people (4.1): a source is a person's calmest picture (or the strongest
+expression: what the neutraliser is for), a driver gives head pose and AUs. What was asked for is the driver's own pose
+and AUs, as stored with it.
 """
 
 from collections import defaultdict
@@ -25,6 +26,7 @@ from facegan.judges.quality import quality_judges
 from facegan.metrics import Acceptance, Agreement, Presence
 from facegan.pixels import to_uint8
 from facegan.protocols.common import (
+    SOURCES,
     Protocol,
     au_columns,
     choose_sources,
@@ -42,15 +44,18 @@ TURNS = (0, 10, 20, 30, 180)
 """Edges in degrees of how far source and driver look apart, for the curve of identity."""
 
 
-def choose_pairs(test: Any, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def choose_pairs(test: Any, n: int, seed: int, strong: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Indices (n,) of sources and of drivers in the test split: a person's calmest picture, a frame of another's.
+
+    Args:
+        strong: as of ``choose_sources``.
 
     Raises:
         UserError: there are not two people with poses and AUs.
     """
     known = np.isfinite(test.au).all(1) & np.isfinite(test.records.pose).all(1)
     identity, rng = np.asarray(test.identity), np.random.default_rng(seed)
-    sources, drivers = choose_sources(test), np.flatnonzero(known)
+    sources, drivers = choose_sources(test, strong), np.flatnonzero(known)
     if len(sources) < 2 or len(np.unique(identity[drivers])) < 2:
         raise UserError(
             f"reenactment is measured between test people: there are {len(sources)}, of whom "
@@ -94,7 +99,7 @@ def evaluate(
     """
     protocol = protocol or Protocol()
     out_dir.mkdir(parents=True, exist_ok=True)
-    sources, drivers = choose_pairs(data.test, protocol.targets, protocol.seed)
+    sources, drivers = choose_pairs(data.test, protocol.targets, protocol.seed, protocol.strong)
     rows = (COPY_SOURCE, COPY_TARGET, method)
     presence = {row: Presence(AU_NAMES, sync_on_compute=False) for row in rows}
     intensity = {row: Agreement(AU_NAMES, sync_on_compute=False) for row in rows}
@@ -159,6 +164,7 @@ def evaluate(
         "data": data.describe(),
         "generated": data.generated,
         "pairs": len(sources),
+        "sources": SOURCES[protocol.strong],
         "test_people": len(np.unique(np.asarray(data.test.identity)[sources])),
         "judges": {
             "au": judges.au.description,
@@ -250,7 +256,7 @@ def errors_figure(
 
 def grid_figure(reenact: Reenact, data: Any, path: Path, protocol: Protocol) -> Path:
     """Test people (rows) driven by frames of the others (columns)."""
-    rows = choose_sources(data.test)[: protocol.rows]
+    rows = choose_sources(data.test, protocol.strong)[: protocol.rows]
     identity = np.asarray(data.test.identity)
     # a frame from the middle of what each person has: seldom one that begins a track
     drivers = np.array([int(np.flatnonzero(identity == identity[row]).mean()) for row in rows])

@@ -25,6 +25,7 @@ _BESIDE = (
     "trainer.",
     "log.",
     "evaluate_after",
+    "sources",
     "targets",
     "data.seed",
     "test_data.seed",
@@ -144,7 +145,7 @@ def by_judges(one: Evaluated) -> list[Evaluated]:
         with suppress(UserError):  # what is broken ``collect`` names
             result = read_findings(path)
             if path.parent != one.folder and all(
-                result.get(key) == one.result.get(key) for key in ("protocol", "data", "pairs")
+                result.get(key) == one.result.get(key) for key in ("protocol", "data", "pairs", "sources")
             ):
                 found.append(replace(one, folder=path.parent, result=result))
     return found

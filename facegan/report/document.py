@@ -186,7 +186,8 @@ def _origin(label: str, group: Sequence[Evaluated]) -> str:
         f"data: {result['data'].rstrip('.')}",
         *(f"judge of {kind}: {text}" for kind, text in each_judge(result["judges"])),
         f"{result.get('pairs', result.get('pictures', 0)):,} {'pairs' if 'pairs' in result else 'pictures'}"
-        + (f", {people:,} test people" if people else ""),
+        + (f", {people:,} test people" if people else "")
+        + (f", sources: {result['sources']}" if "sources" in result else ""),
         f"command{'s' * (len(commands) > 1)}: {', '.join(f'`{command}`' for command in commands)}",
         f"trained by: `{one.trained}`",
         f"folder{'s' * (len(group) > 1)}: {', '.join(f'`{other.folder.parent.name}`' for other in group)}",

@@ -280,3 +280,14 @@ def test_source_is_neutral_then_frontal():
     test.records.pose[:] = 0
     test.records.pose[3:, 1] = [0.5, 0.1, 0.3]
     assert choose_sources(test).tolist() == [0, 4]
+
+
+def test_a_strong_source_has_the_most_aus_of_those_that_face_the_camera():
+    test = Split(2, 3, 0)
+    test.au[:] = 0
+    test.au[[0, 1, 2], 3] = 5, 4, 1
+    test.au[[3, 4], 3] = 1, 2
+    test.records.pose[:] = 0
+    test.records.pose[0, 1] = 0.5  # five units of AUs
+    test.expression[2] = test.expression[3] = 0
+    assert choose_sources(test, strong=True).tolist() == [1, 4]
