@@ -1,9 +1,9 @@
-"""Runs as tables for analysis: one row a run, or one row a pair of pictures; and whether a difference is chance.
+"""Runs as tables for analysis: one row a run, or one row a pair of pictures; and how sure their figures are.
 
 ``facegan evaluate`` has written what they say: in run folders, or at Weights & Biases.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +12,7 @@ from scipy.stats import ttest_rel
 
 from facegan.config import UserError, runs_home
 from facegan.findings import FINDINGS, headlines, read_findings
-from facegan.intervals import interval, mean_of, whole
+from facegan.intervals import Statistic, headline_statistics, interval, interval_of_difference, whole
 from facegan.runs import Run, all_runs, find_run
 
 
@@ -83,60 +83,93 @@ def pairs_table(run: Run | str) -> pd.DataFrame:
     return table
 
 
-def bootstrap(
-    table: pd.DataFrame, column: str, draws: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Mean of a column, and the 95 % interval of it when people, not pictures, are drawn anew."""
-    figure = mean_of(column)
-    return whole([table], figure), *interval([table], figure, draws, seed)
+def over_people(table: pd.DataFrame) -> pd.DataFrame:
+    """Each run's headline figures with their 95 % intervals over people.
 
+    ``experiment``, ``seed``, ``measure``, ``mean``, ``low``, ``high``; only figures that are made of pairs have an
+    interval (AUs, expressions, persons; not FID).
 
-def paired_difference(
-    ours: pd.DataFrame, other: pd.DataFrame, column: str, draws: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Difference (ours - other) of a column's mean over the pairs that both have, and its 95 % interval over people.
+    Args:
+        table: what ``runs_table`` gives.
 
     Raises:
-        UserError: the two were not evaluated on the same pairs.
+        UserError: a run keeps no figures of pairs.
     """
-    keys = ["source", "target"]
-    both = ours.merge(other, on=keys, suffixes=("", "_other"))
-    if both.empty:
-        raise UserError(
-            "the runs have no pair in common: evaluate both on the same data, with the same targets"
-        )
-    both[column] = both[column] - both[f"{column}_other"]
-    return bootstrap(both, column, draws, seed)
+    rows = []
+    for run in table.itertuples():
+        pairs = pairs_table(str(run.folder))
+        for measure, statistic in _statistics(table, [pairs]).items():
+            mean = whole([pairs], statistic)
+            rows.append((run.experiment, run.seed, measure, mean, *interval([pairs], statistic)))
+    return pd.DataFrame(rows, columns=["experiment", "seed", "measure", "mean", "low", "high"])
 
 
-def over_seeds(table: pd.DataFrame, whole: str) -> pd.DataFrame:
-    """Each experiment's figures less ``whole``'s, seed by seed: ``difference``, its ``std``, ``seeds``, and ``p``.
+def differences_over_people(table: pd.DataFrame, experiment: str) -> pd.DataFrame:
+    """What each ablation's figures, mean over seeds, differ from the experiment's, with a 95 % interval over people.
+
+    Of the seeds that both have: ``without``, ``measure``, ``seeds``, ``difference``, ``low``, ``high``. An interval
+    without 0 in it is a difference that other test people would show too; it says nothing about other seeds.
+
+    Args:
+        table: what ``runs_table`` gives.
+        experiment: the one that the others are ablations of.
+
+    Raises:
+        UserError: a run keeps no figures of pairs.
+    """
+    folders = _newest(table).set_index(["experiment", "seed"])["folder"]
+    rows = []
+    for name in table["experiment"].unique():
+        seeds = sorted(set(folders[name].index) & set(folders[experiment].index))
+        if name == experiment or not seeds:
+            continue
+        ours, others = ([pairs_table(folders[one, seed]) for seed in seeds] for one in (name, experiment))
+        for measure, statistic in _statistics(table, ours + others).items():
+            gap = whole(ours, statistic) - whole(others, statistic)
+            ends = interval_of_difference(ours, others, statistic)
+            rows.append((name.removeprefix(f"{experiment}_"), measure, len(seeds), gap, *ends))
+    return pd.DataFrame(rows, columns=["without", "measure", "seeds", "difference", "low", "high"])
+
+
+def _statistics(table: pd.DataFrame, runs: Sequence[pd.DataFrame]) -> dict[str, Statistic]:
+    """The table's figures that can be made of all the runs' pairs."""
+    columns = set.intersection(*(set(map(str, pairs.columns)) for pairs in runs))
+    return {name: one for name, one in headline_statistics(columns).items() if name in table}
+
+
+def over_seeds(table: pd.DataFrame, experiment: str) -> pd.DataFrame:
+    """Each ablation's figures less the experiment's, seed by seed: ``difference``, its ``std``, ``seeds``, and ``p``.
 
     ``p`` is the paired t-test's, over the seeds that both have: with two or three it finds large differences only, and
     of many figures some fall below 0.05 by chance.
 
     Args:
         table: what ``runs_table`` gives.
-        whole: the experiment that the others are ablations of.
+        experiment: the one that the others are ablations of.
     """
     measures = [name for name in table.columns if table[name].dtype.kind == "f"]
-    by_seed = table.set_index(["experiment", "seed"])[measures]
+    by_seed = _newest(table).set_index(["experiment", "seed"])[measures]
     rows = []
     for name in table["experiment"].unique():
-        for measure in measures if name != whole else []:
+        for measure in measures if name != experiment else []:
             pairs = (
-                pd.concat([by_seed.loc[name, measure], by_seed.loc[whole, measure]], axis=1)
+                pd.concat([by_seed.loc[name, measure], by_seed.loc[experiment, measure]], axis=1)
                 .dropna()
                 .to_numpy()
             )
             gaps = pairs[:, 0] - pairs[:, 1]
-            row = {"without": name.removeprefix(f"{whole}_"), "measure": measure, "seeds": len(gaps)}
+            row = {"without": name.removeprefix(f"{experiment}_"), "measure": measure, "seeds": len(gaps)}
             if len(gaps):
                 row["difference"] = gaps.mean()
             if len(gaps) > 1:
                 row |= {"std": gaps.std(ddof=1), "p": ttest_rel(*pairs.T).pvalue}
             rows.append(row)
     return pd.DataFrame(rows, columns=["without", "measure", "difference", "std", "seeds", "p"])
+
+
+def _newest(table: pd.DataFrame) -> pd.DataFrame:
+    """Of several runs of one experiment and seed the last."""
+    return table.drop_duplicates(["experiment", "seed"], keep="last")
 
 
 def _run(run: Run | str) -> Run:

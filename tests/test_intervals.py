@@ -64,6 +64,13 @@ def test_the_interval_of_a_correlation_is_scipys():
     np.testing.assert_allclose([low, high], reference, atol=0.015)
 
 
+def test_the_interval_of_a_mean_is_the_closed_form():
+    values = np.random.default_rng(0).normal(2, 0.5, 60)
+    low, high = interval([pd.DataFrame({"person": range(60), "au_mse": values})], mean_of("au_mse"))
+    assert low < values.mean() < high
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std(ddof=1) / np.sqrt(60), rel=0.1)
+
+
 def test_people_are_drawn_not_pairs():
     one = judged()
     many = pd.concat([one] * 20)  # says nothing new

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from datamodules.generated.folder import FOLDER_LAYOUT
 from facegan import experiment
+from facegan.faces import AU_NAMES
 from facegan.runs import Run
 from tests.test_ablation import found
 from tests.test_experiment import TINY
@@ -54,10 +55,13 @@ def test_ablation_analysis(homes, tmp_path, monkeypatch):
         OmegaConf.save(config | {"name": name}, folder.parent / "config.yaml")
         (folder / "evaluation.json").write_text(json.dumps(result))
         pairs = {"source": ["a", "b", "c"], "target": ["x", "y", "z"], "person": ["A", "B", "C"]}
-        pd.DataFrame(pairs | {"au_mse": error, "cosine_dlib": 0.9}).to_csv(folder / "pairs.csv", index=False)
+        aus = {f"asked_{au}": [0.0, 1.0, 2.0] for au in AU_NAMES}
+        aus |= {f"read_{au}": [error, 1 + error, 2 - error] for au in AU_NAMES}
+        pd.DataFrame(pairs | aus | {"cosine_dlib": 0.9}).to_csv(folder / "pairs.csv", index=False)
     text = outputs(NOTEBOOKS / "02_ablation_analysis.ipynb", monkeypatch)
-    for words in ("AU MSE", "eggan_demo_no_identity       seed 0 au_mse        0.400", "without", "-0.1"):
+    for words in ("AU MSE", "eggan_demo_no_identity", "without", "-0.1"):
         assert words in text, text
+    assert f"{0.4**2:.3f}" in text and f"{0.4**2 - 0.5**2:.3f}" in text, text
 
 
 @pytest.fixture(scope="module")

@@ -1,56 +1,43 @@
-"""Runs as tables, and intervals over people."""
+"""Runs as tables, and how sure their figures are: over seeds, over people."""
 
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from facegan.config import UserError
-from facegan.results import bootstrap, over_seeds, paired_difference, pairs_table, runs_of, runs_table
+from facegan.protocols.common import au_columns
+from facegan.results import (
+    differences_over_people,
+    over_people,
+    over_seeds,
+    pairs_table,
+    runs_of,
+    runs_table,
+)
 from facegan.runs import Run
 from tests.test_ablation import found
 
 
-def measured(people=60, each=1, shift=0.0, seed=0):
+def measured(people=60, noise=0.3, seed=0):
     rng = np.random.default_rng(seed)
-    values = np.repeat(rng.normal(2, 0.5, people), each) + shift
-    names = np.repeat([f"p{k}" for k in range(people)], each)
-    pair = [f"{k}.jpg" for k in range(people * each)]
-    return pd.DataFrame({"source": pair, "target": pair, "person": names, "au_mse": values})
+    asked = rng.uniform(0, 3, (people, 17))
+    read = asked + noise * np.random.default_rng(7).normal(size=asked.shape)
+    columns = au_columns(torch.from_numpy(asked), torch.from_numpy(read))
+    pair = {"source": [f"{k}.jpg" for k in range(people)], "person": [f"p{k}" for k in range(people)]}
+    return pd.DataFrame(pair | {name: values.numpy() for name, values in columns.items()})
 
 
-def test_the_interval_is_that_of_a_mean_over_people():
-    table = measured()
-    mean, low, high = bootstrap(table, "au_mse")
-    error = table.au_mse.std() / np.sqrt(len(table))
-    assert mean == pytest.approx(table.au_mse.mean()) and low < mean < high
-    assert (high - low) / 2 == pytest.approx(1.96 * error, rel=0.1)
-
-
-def test_more_pictures_of_the_same_people_do_not_narrow_it():
-    one, many = bootstrap(measured(), "au_mse"), bootstrap(measured(each=20), "au_mse")
-    np.testing.assert_allclose(one, many)
-
-
-def test_a_difference_is_taken_pair_by_pair():
-    ours, other = measured(shift=-0.01), measured()
-    mean, low, high = paired_difference(ours, other, "au_mse")
-    np.testing.assert_allclose([mean, low, high], -0.01)
-    shuffled = other.sample(frac=1, random_state=0)
-    assert paired_difference(ours, shuffled, "au_mse")[0] == pytest.approx(-0.01)
-    with pytest.raises(UserError, match="no pair in common"):
-        paired_difference(ours, other.assign(source="else"), "au_mse")
-
-
-def evaluated(home, name, seed, pcc, pairs=True):
+def evaluated(home, name, seed, pcc, pairs=True, noise=0.3):
     run = Run(home / "runs" / name / f"2026-01-0{seed + 1}")
     run.write_config({"name": name, "seed": seed, "method": {"name": "eggan"}, "data": {"name": "rafd"}})
     run.evaluation.mkdir()
     summary = {"au_mse": 0.5, "au_pcc": pcc, "geometry_pcc": 0.3, "verification_over_real": {"dlib": 0.8}}
     result = found(summary)
     (run.evaluation / "evaluation.json").write_text(json.dumps(result))
-    table = measured() if pairs else measured()[["source"]]
+    table = measured(noise=noise) if pairs else measured()[["source"]]
     table.to_csv(run.evaluation / "pairs.csv", index=False)
     return run
 
@@ -68,6 +55,24 @@ def test_a_row_a_run_and_a_row_a_pair(homes):
     assert len(pairs_table(runs[0])) == 60
     with pytest.raises(UserError, match="no figures of single pairs"):
         pairs_table(evaluated(homes, "eggan_old", 0, 0.1, pairs=False))
+
+
+def test_figures_and_differences_have_intervals_over_people(homes):
+    for seed in range(2):
+        evaluated(homes, "eggan_demo", seed, 0.9, noise=0.3)
+        evaluated(homes, "eggan_demo_no_msssim", seed, 0.8, noise=1.0)
+    evaluated(homes, "eggan_demo_no_msssim", 2, 0.8, noise=9.0)  # the whole has no such seed
+    rows = over_people(runs_table())
+    assert len(rows) == 10 and set(rows["measure"]) == {"AU MSE", "AU PCC"}
+    assert ((rows["low"] < rows["mean"]) & (rows["mean"] < rows["high"])).all()
+    good = rows[(rows["experiment"] == "eggan_demo") & (rows["measure"] == "AU MSE")]
+    assert good["mean"].tolist() == pytest.approx([0.09, 0.09], rel=0.2)
+    again = pd.concat([runs_table(), runs_table().iloc[-1:]])  # a seed that was trained twice: its newest run
+    assert len(over_seeds(again, "eggan_demo")) == len(over_seeds(runs_table(), "eggan_demo"))
+    gaps = differences_over_people(again, "eggan_demo").set_index("measure")
+    assert set(gaps["without"]) == {"no_msssim"} and gaps["seeds"].tolist() == [2, 2]
+    assert gaps.loc["AU MSE", "difference"] == pytest.approx(0.91, rel=0.2)
+    assert gaps.loc["AU MSE", "low"] > 0 > gaps.loc["AU PCC", "high"]
 
 
 def test_differences_over_seeds_are_paired(homes):

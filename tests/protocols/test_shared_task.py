@@ -10,10 +10,10 @@ from torch import nn
 
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
+from facegan.intervals import interval, mean_of, whole
 from facegan.protocols.common import Protocol
 from facegan.protocols.shared_task import Entrant, choose_pairs, evaluate, parameters_used
 from facegan.report.comparison import comparison_table, front, pareto, pareto_figure
-from facegan.results import bootstrap
 
 QUICK = Protocol(targets=48, batch_size=16, progress=False)
 NAMES = ("anger", "happiness", "surprise")
@@ -178,7 +178,8 @@ def test_intervals_are_those_of_people_drawn_anew(tmp_path):
     pairs = pd.read_csv(tmp_path / "pairs.csv")
     assert pairs["person"].tolist() == [path.removesuffix(".mp4") for path in pairs["target"]]
     for name in ("recognised", "au_mse", "verified_pixels"):
-        mean, *ends = bootstrap(pairs, f"{name} copy the target")
+        column = mean_of(f"{name} copy the target")
+        mean, ends = whole([pairs], column), interval([pairs], column)
         assert lazy["intervals"][name] == pytest.approx(ends, abs=1e-4)
         assert mean == pytest.approx(lazy.get(name, 1), abs=1e-4) and ends[0] <= mean <= ends[1]
     assert lazy["intervals"]["au_mse"][0] < lazy["intervals"]["au_mse"][1]
