@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from facegan.faces import AU_NAMES
+from facegan.faces import AU_NAMES, POSE
 
 ASKED, READ = "asked_", "read_"
 """Columns of ``pairs.csv``: an AU's intensity as asked for, and as the judge reads it off the result."""
@@ -133,6 +133,7 @@ def headline_statistics(columns: Collection[str]) -> Mapping[str, Statistic]:
         "expression recognised": mean_of("recognised"), "Face-Verf": mean_of("likeness_face_verified"),
         "Exp-Sim": mean_of("likeness_expression"), "Exp-Sim by the judge": mean_of("likeness_expression_judge"),
     }  # fmt: skip
+    known |= {f"{angle}, degrees": mean_of(f"{angle}_error") for angle in POSE}
     for judge in (name.removeprefix("cosine_") for name in columns if name.startswith("cosine_")):
         known[f"cosine by {judge}"] = mean_of(f"cosine_{judge}")
         known[f"product with {judge}"] = product_of("recognised", f"verified_{judge}")
