@@ -4,6 +4,7 @@ The runs lie in ``<runs>/<experiment>-ablation[-<key>]/<variant>-seed<k>``. Each
 after another, or by a job of its own (submitit: SLURM, or processes on this machine).
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from facegan.evaluation import evaluate_run
 from facegan.experiment import check_same, train
 from facegan.experiment_config import load_config, variants
 from facegan.findings import FINDINGS, read_findings
-from facegan.report.ablation import ablation_table
+from facegan.report.ablation import COMMAND, ablation_table
 from facegan.report.collection import Evaluated
 from facegan.runs import Run, family
 
@@ -142,4 +143,5 @@ def write_table(home: Path, names: Sequence[str], seeds: int, overrides: Sequenc
     path = home / TABLE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(ablation_table(found, command, seeds))
+    (home / COMMAND).write_text(json.dumps({"command": command}) + "\n")
     return path

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from datamodules.splits import fold_parts, write_people
 from datamodules.store import Store
@@ -19,9 +20,9 @@ from facegan.editing import load_module
 from facegan.experiment import build_data, check_same, starting_point, train
 from facegan.experiment_config import ExperimentConfig, load_config
 from facegan.faces import EXPRESSIONS
-from facegan.findings import RECOGNITION
-from facegan.protocols.common import json_ready
-from facegan.protocols.recognition import BASELINE, OURS, embedding, encode, measure
+from facegan.findings import PICTURES, RECOGNITION
+from facegan.protocols.common import json_ready, write_pairs
+from facegan.protocols.recognition import BASELINE, OURS, embedding, encode, measure, recognised
 from facegan.runs import Run, family
 from facegan.tables import number
 
@@ -90,8 +91,21 @@ def _do(config: ExperimentConfig, run: Run, folds: int, fold: int) -> None:
     data = build_data(config)
     data.setup()
     codes = {name: encode(module, part) for name, part in (("train", data.train), ("test", data.test))}
-    result = measure(codes["train"], codes["test"])
+    given = recognised(codes["train"], codes["test"])
+    result = measure(codes["train"], codes["test"], given)
     run.evaluation.mkdir(exist_ok=True)
+    right = {
+        name: [torch.from_numpy(one == codes["test"]["expression"]).float()] for name, one in given.items()
+    }
+    people = [data.test.identities[k] for k in codes["test"]["person"].tolist()]
+    shown = {"expression": [torch.from_numpy(codes["test"]["expression"])]}
+    pictures = {"picture": (data.test, np.arange(len(people)))}
+    write_pairs(
+        run.evaluation / PICTURES,
+        people,
+        shown | {"recognised": right[OURS], "by_baseline": right[BASELINE]},
+        **pictures,
+    )
     np.savez(run.evaluation / CODES, **codes["test"])  # type: ignore[arg-type]
     about = {"data": data.describe(), "generated": data.generated}
     part = run.evaluation / f"{RECOGNITION}.part"

@@ -69,7 +69,8 @@ def evaluate_run(
         module=module.to(device).eval().requires_grad_(False), device=device, config=config, trained=trained,
         tested=tested, checkpoint=run.checkpoint(checkpoint), out=_folder(run, command),
         said={
-            "method": _title(config), "command": command, "log": run.metrics,
+            "method": _title(config), "command": command,
+            "log": run.metrics if run.metrics.is_file() else None,  # too short a training writes none
             "protocol": Protocol(
                 targets=config.targets, strong=config.sources == "strong", progress=config.trainer.progress
             ),
@@ -147,9 +148,14 @@ def _reenact(case: _Case) -> dict[str, str]:
 
         frames.evaluate(towards, case.tested, judges, case.out, turns=True, **case.said)
         return _OF_FRAMES
-    reenactment.evaluate(partial(case.ask, "reenact"), case.tested, judges, case.out, **case.said)
+    neutralise = partial(case.ask, "neutralise") if case.config.method.neutralizer else None
+    reenactment.evaluate(
+        partial(case.ask, "reenact"), case.tested, judges, case.out, neutralise=neutralise, **case.said
+    )
     return {
-        "grid": "grid.png", "errors": "errors.png", "quality table": "table1.md", "AU table": "table2.md",
+        "grid": "grid.png", "pose and expression apart": "apart.png", "views": "views.png",
+        "expressions": "expressions.png", "neutral faces": "neutral.png", "errors": "errors.png",
+        "quality table": "table1.md", "AU table": "table2.md",
     }  # fmt: skip
 
 

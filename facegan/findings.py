@@ -8,7 +8,7 @@ from typing import Any
 
 from facegan.config import UserError
 from facegan.faces import AU_NAMES
-from facegan.judges.weights import TRUSTED, WEAK
+from facegan.judges.weights import IN_LOSS, TRUSTED, WEAK
 from facegan.runs import Run
 from facegan.tables import COPY_SOURCE, COPY_TARGET, number
 
@@ -16,6 +16,8 @@ FINDINGS = "evaluation.json"
 """What every protocol leaves in a run's folder ``evaluation``."""
 RECOGNITION = "recognition.json"
 """What a fold of a cross-validation leaves there."""
+PICTURES = "pictures.csv"
+"""What it leaves of each picture beside it: person, expression, and whether it was recognised."""
 MARK = "†"
 """Stands behind a figure that rests on a weak judge."""
 
@@ -95,10 +97,21 @@ def _judged(identity: Mapping[str, Any], method: str) -> Mapping[str, Any]:
     return {name: table for name, table in identity.items() if method in table}
 
 
+def judges_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What figures rest on, by kind: the judges, and the networks of AIP-GAN's two measures by the measures' names."""
+    networks = {"face": "Face-Verf", **_EXP_SIM}
+    likeness = result.get("likeness", {})
+    return result["judges"] | {
+        networks[key]: like["network"] for key, like in likeness.items() if key in networks
+    }
+
+
+_EXP_SIM = {"expression": "Exp-Sim", "expression_judge": "Exp-Sim by the judge"}
+
+
 def _likenesses(likeness: Mapping[str, Any], method: str) -> dict[str, float | None]:
     """AIP-GAN's two measures, through the networks of its losses and through a judge apart."""
-    names = {"expression": "Exp-Sim", "expression_judge": "Exp-Sim by the judge"}
-    means = {title: likeness[key][method]["mean"] for key, title in names.items() if key in likeness}
+    means = {title: likeness[key][method]["mean"] for key, title in _EXP_SIM.items() if key in likeness}
     return ({"Face-Verf": likeness["face"][method]["share"]} if "face" in likeness else {}) | means
 
 
@@ -117,12 +130,16 @@ def state(run: Run) -> str:
 
 
 def rests_on(figure: str) -> set[str]:
-    """The judges that a figure of that name rests on: "au", "expression", "LightCNN", "dlib"."""
+    """The judges that a figure of that name rests on: "au", "expression", "LightCNN", "dlib", or a measure's own."""
     judges = {name for name in ("LightCNN", "dlib") if name in figure}
     if figure.startswith(("expression recognised", "product", "Exp-Sim by the judge")):
         judges.add("expression")
     if figure.startswith(("AU ", "presence", "F-score", "FID", *AU_NAMES)):
         judges.add("au")
+    if figure.startswith(("Face-Verf", "mean cosine")):
+        judges.add("Face-Verf")
+    if figure.startswith("Exp-Sim") and "by the judge" not in figure:
+        judges.add("Exp-Sim")
     return judges
 
 
@@ -148,9 +165,17 @@ def on_real(result: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
     return {name: (measure, value) for name, (measure, value) in seen.items() if value is not None}
 
 
+def untrusted(description: str) -> bool:
+    """Whether a judge's description says that its figures are to be marked."""
+    return WEAK in description or IN_LOSS in description
+
+
 def weak_judges(result: Mapping[str, Any]) -> set[str]:
-    """Which judges of an evaluation are weak: by what is known of them, or on its own people's real pictures."""
-    told = {kind for kind, text in result["judges"].items() if isinstance(text, str) and WEAK in text}
+    """Which judges of an evaluation are not to be trusted.
+
+    Weak ones, by what is known of them or on its own people's real pictures, and networks of the method's losses.
+    """
+    told = {kind for kind, text in judges_of(result).items() if isinstance(text, str) and untrusted(text)}
     return told | {name for name, (measure, value) in on_real(result).items() if value < TRUSTED[measure][1]}
 
 

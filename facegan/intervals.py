@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from facegan.faces import AU_NAMES, POSE
+from facegan.faces import AU_NAMES, EXPRESSIONS, POSE
 
 ASKED, READ = "asked_", "read_"
 """Columns of ``pairs.csv``: an AU's intensity as asked for, and as the judge reads it off the result."""
@@ -40,6 +40,16 @@ def mean_of(column: str) -> Statistic:
 def percent(share: Statistic) -> Statistic:
     """A share 0..1 in %."""
     return share._replace(value=lambda sums: 100 * share.value(sums))
+
+
+def mean_of_classes(column: str, label: str = "expression") -> Statistic:
+    """The mean over classes, whose codes stand in ``label``, of the column's mean over each one's pictures."""
+
+    def sums(pairs: pd.DataFrame) -> np.ndarray:
+        of_class = pairs[label].to_numpy(float)[:, None] == np.arange(len(EXPRESSIONS))
+        return np.stack([of_class * pairs[[column]].to_numpy(float), of_class], -1)
+
+    return Statistic((column, label), sums, lambda sums: _nanmean(_mean(sums)))
 
 
 def product_of(first: str, second: str) -> Statistic:

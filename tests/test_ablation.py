@@ -85,6 +85,10 @@ def test_each_run_once_the_table_grows_and_what_was_stopped_is_gone_on_with(pret
     spread = np.std([0.5, 0.6], ddof=1)
     assert f"0.550 ± {spread:.3f}" in text and f"0.250 ± {spread:.3f}" in text
     assert "geometry" not in text and "facegan ablate eggan_demo --seeds 2" in text
+    assert (
+        json.loads(table.with_name("ablation.json").read_text())["command"]
+        == "facegan ablate eggan_demo --seeds 2"
+    )
 
 
 def test_what_the_paper_says_stands_beside_what_came_of_it(homes):
@@ -130,9 +134,8 @@ def test_what_the_paper_says_stands_beside_what_came_of_it(homes):
     (lack,) = (line for line in lines if "not measured in 1" in line)
     assert "without L_id" in lack and "again: `facegan evaluate x` and `facegan evaluate x`" in lack
     assert "| cosine by dlib lower† | -0.100 ± 0.000 | [-0.100, -0.100] | 2 of 2 |" in "\n".join(lines)
-    assert (
-        "† by a weak judge: on the test people's own, untouched pictures dlib balanced accuracy 0.90" in text
-    )
+    assert "† by a weak judge" in text
+    assert "on the test people's own, untouched pictures dlib balanced accuracy 0.90" in text
     text = ablation.write_table(
         home, ["eggan_demo", "eggan_demo_no_identity_x", "eggan_demo_no_msssim"], 3
     ).read_text()

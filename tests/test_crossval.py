@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from datamodules.generated.folder import FOLDER_LAYOUT
@@ -11,6 +12,10 @@ from facegan import crossval as module
 from facegan.cli import main
 from facegan.config import UserError
 from facegan.crossval import crossval
+from facegan.intervals import mean_of, mean_of_classes
+from facegan.intervals import whole as whole_figure
+from facegan.report.document import document
+from facegan.runs import all_runs
 from tests.test_transferring import SMALL
 
 
@@ -59,6 +64,17 @@ def test_every_fold_once_and_then_a_table(people, homes, monkeypatch, capsys):
     assert set(whole["folds"]) == {"0", "1"} and sorted(counts) == [2, 3]
     assert [whole["folds"][k]["people"] for k in "01"] == counts, "and measured on those, not on the others"
     assert "2 folds of people" in written["table"].read_text() and written["t-SNE"].stat().st_size > 1000
+
+    pictures = [pd.read_csv(home / f"fold-{k}" / "evaluation" / "pictures.csv") for k in range(2)]
+    for found, fold in zip(pictures, whole["folds"].values(), strict=True):
+        assert whole_figure([found], mean_of("recognised")) == pytest.approx(fold["ours"]["accuracy"])
+        assert whole_figure([found], mean_of("by_baseline")) == pytest.approx(fold["baseline"]["accuracy"])
+        assert whole_figure([found], mean_of_classes("recognised")) == pytest.approx(fold["ours"]["balanced"])
+    assert set(pictures[0]["person"]).isdisjoint(pictures[1]["person"])
+    text = document(all_runs(), homes).split("### Table 1: recognition")[1].split("###")[0]
+    assert f"{sum(map(len, pictures)):,} pictures, 5 test people" in text
+    row = next(line for line in text.splitlines() if line.startswith("| **"))
+    assert row.count("[") == 2, "intervals over the people of all folds"
 
     # measured again without training again
     (home / "fold-0" / "evaluation" / "recognition.json").unlink()

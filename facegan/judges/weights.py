@@ -71,6 +71,8 @@ def load_about(path: Path, recipe: str) -> dict[str, Any]:
 
 WEAK = "a weak judge"
 """What a description says of a judge that is below what ``TRUSTED`` asks for."""
+IN_LOSS = "also in the loss"
+"""What it says of a network that the method was trained to please: no judge, though a paper measures by it."""
 
 TRUSTED: Mapping[str, tuple[str, float]] = {
     "pcc_mean": ("PCC", 0.8), "accuracy": ("accuracy", 0.8), "balanced_accuracy": ("balanced accuracy", 0.95),

@@ -15,6 +15,7 @@ from facegan import figures, report
 from facegan.faces import EXPRESSIONS
 from facegan.findings import write_findings
 from facegan.judges import ExpressionJudge, Judges
+from facegan.judges.weights import IN_LOSS
 from facegan.pixels import to_uint8
 from facegan.protocols import transfer
 from facegan.protocols.common import Protocol, json_ready
@@ -36,7 +37,7 @@ def likenesses(module: Any, judge: ExpressionJudge) -> dict[str, Likeness]:
         return features
 
     found: dict[str, Likeness] = {}
-    own, published = "its own recogniser, also in the loss", "VGG-Face, published; also in the loss"
+    own, published = f"its own recogniser, {IN_LOSS}", f"VGG-Face, published; {IN_LOSS}"
     here = module.config.recogniser == "trained"
     if module.R_i is not None:
         found["face"] = Likeness(

@@ -6,14 +6,12 @@ and AUs, as stored with it.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from rich.progress import track
 from torch import Tensor
 
@@ -24,7 +22,6 @@ from facegan.findings import write_findings
 from facegan.judges import Judges, as_judged, similarity
 from facegan.judges.quality import quality_judges
 from facegan.metrics import Acceptance, Agreement, Presence
-from facegan.pixels import to_uint8
 from facegan.protocols.common import (
     SOURCES,
     Protocol,
@@ -35,10 +32,8 @@ from facegan.protocols.common import (
     write_pairs,
     write_samples,
 )
+from facegan.protocols.reenactment_figures import Neutralise, Reenact, draw, errors_figure
 from facegan.tables import COPY_SOURCE, COPY_TARGET
-
-Reenact = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Faces (B, 3, S, S) in [-1, 1], poses (B, 3) in radians, AUs (B, 17) 0..5 -> faces."""
 
 TURNS = (0, 10, 20, 30, 180)
 """Edges in degrees of how far source and driver look apart, for the curve of identity."""
@@ -78,6 +73,7 @@ def evaluate(
     command: str = "",
     log: Path | None = None,
     protocol: Protocol | None = None,
+    neutralise: Neutralise | None = None,
 ) -> dict[str, Any]:
     """Measure reenactments between test people, beside copying either picture.
 
@@ -85,11 +81,12 @@ def evaluate(
         reenact: the method.
         data: a data module with ``test``.
         judges: of AUs, head pose and identity.
-        out_dir: gets ``evaluation.json``, ``table1.md``, ``table2.md``, ``pairs.csv``, ``grid.png`` and
-            ``errors.png``.
+        out_dir: gets ``evaluation.json``, ``table1.md``, ``table2.md``, ``pairs.csv``, ``errors.png`` and the figures
+            of ``reenactment_figures.draw``.
         method: name of its row.
         command: what was typed, for the tables.
         log: the run's CSV log, for ``curves.png``.
+        neutralise: the method's neutraliser, for Fig. 7.
 
     Returns:
         What ``evaluation.json`` holds: of each row ``presence`` and ``intensity`` of AUs, ``angles`` (mean absolute
@@ -165,6 +162,7 @@ def evaluate(
         "generated": data.generated,
         "pairs": len(sources),
         "sources": SOURCES[protocol.strong],
+        "neutralises": neutralise is not None,
         "test_people": len(np.unique(np.asarray(data.test.identity)[sources])),
         "judges": {
             "au": judges.au.description,
@@ -196,7 +194,7 @@ def evaluate(
     errors_figure(
         errors[method], asked, result_of_all, out_dir / "errors.png", figures.provenance(data.generated)
     )
-    grid_figure(reenact, data, out_dir / "grid.png", protocol)
+    draw(reenact, neutralise, data, out_dir, protocol)
     if log is not None:
         figures.curves(log, out_dir / "curves.png", figures.provenance(data.generated))
     return result_of_all
@@ -216,58 +214,3 @@ def _by_turn(accepted: Tensor, apart: np.ndarray) -> list[dict[str, Any]]:
         share = accepted.numpy()[chosen].mean() if chosen.any() else np.nan
         bins.append({"from": low, "to": high, "pairs": int(chosen.sum()), "accepted": share})
     return bins
-
-
-def errors_figure(
-    errors: Tensor, asked: np.ndarray, result: dict[str, Any], path: Path, caption: str
-) -> Path:
-    """Error of each angle by the angle asked for; agreement on each AU; identity by how far the head turns."""
-    sheet = Figure(figsize=(13, 3.6), layout="constrained")
-    by_angle, by_au, by_turn = sheet.subplots(1, 3, width_ratios=[1, 1.5, 1])
-    seen = errors.isfinite().all(1).numpy()
-    for k, name in enumerate(POSE):
-        degrees, error = np.degrees(asked[seen, k]), errors[:, k].numpy()[seen]
-        parts = np.array_split(np.argsort(degrees), 7)
-        line = [(degrees[part].mean(), error[part].mean()) for part in parts if len(part)]
-        by_angle.plot(*zip(*line, strict=True) if line else ([], []), marker="o", label=name)
-    by_angle.set(
-        title="Error of the head's angles",
-        xlabel="asked for, degrees",
-        ylabel="mean error, degrees",
-        ylim=(0, None),
-    )
-    by_angle.legend()
-    for row, scores in result["rows"].items():
-        balanced = [np.nan if v is None else 100 * v for v in scores["presence"]["balanced"]]
-        by_au.plot(AU_NAMES, balanced, marker="o", linestyle="", label=row)
-    by_au.set(title="Presence of each AU, balanced accuracy, %", ylim=(0, 100))
-    by_au.tick_params("x", rotation=90)
-    by_au.legend(fontsize="small")
-    for name, bins in result["turned"].items():
-        shares = [np.nan if b["accepted"] is None else 100 * b["accepted"] for b in bins]
-        by_turn.plot([f"{b['from']} to {b['to']}" for b in bins], shares, marker="o", label=name)
-    by_turn.set(title="Same person, %", xlabel="source and driver apart, degrees", ylim=(0, 100))
-    if result["turned"]:
-        by_turn.legend()
-    sheet.text(0.99, 0.01, caption, ha="right", fontsize="small", color="grey")
-    sheet.savefig(path, dpi=100)
-    return path
-
-
-def grid_figure(reenact: Reenact, data: Any, path: Path, protocol: Protocol) -> Path:
-    """Test people (rows) driven by frames of the others (columns)."""
-    rows = choose_sources(data.test, protocol.strong)[: protocol.rows]
-    identity = np.asarray(data.test.identity)
-    # a frame from the middle of what each person has: seldom one that begins a track
-    drivers = np.array([int(np.flatnonzero(identity == identity[row]).mean()) for row in rows])
-    source, driver = data.test.batch(rows), data.test.batch(drivers)
-    pictures: list[list[Any]] = [[None, *to_uint8(driver["image"])]]
-    for face in source["image"]:
-        with torch.no_grad():
-            moved = reenact(face.expand_as(driver["image"]), driver["pose"], driver["au"]).cpu()
-        pictures.append(list(to_uint8(torch.cat([face[None], moved]))))
-    labels = ["driver", *(str(data.test.identities[person]) for person in identity[rows])]
-    sheet = figures.grid(
-        pictures, ["source", *[""] * len(drivers)], labels, figures.provenance(data.generated)
-    )
-    return figures.save(path, sheet)

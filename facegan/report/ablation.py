@@ -1,6 +1,7 @@
 """The table of an experiment and its ablations over seeds, and what the papers say of them beside it."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pandas as pd
 from PIL import Image
 
 from facegan import figures
+from facegan.config import UserError
 from facegan.experiment_config import variants as variants_of
-from facegan.findings import MARK, headlines, on_real, rests_on, weak_judges
+from facegan.findings import MARK, headlines, judges_of, on_real, read_findings, rests_on, weak_judges
 from facegan.intervals import headline_statistics, interval_of_difference
 from facegan.judges.weights import TRUSTED
 from facegan.published import ABLATION_CLAIMS
@@ -18,6 +20,9 @@ from facegan.report.collection import Evaluated, by_judges
 from facegan.report.judges import each_judge
 from facegan.runs import experiments
 from facegan.tables import markdown_table, number
+
+COMMAND = "ablation.json"
+"""What ``facegan ablate`` leaves among its runs: the command that made them."""
 
 Variants = Mapping[str, Mapping[int, Evaluated]]
 """Evaluations by variant, the whole experiment first, and by seed."""
@@ -73,6 +78,15 @@ def families(evaluations: Sequence[Evaluated]) -> list[tuple[str, list[Variants]
         if both:
             found.append((f"{whole} {changed}".strip(), list[Variants](both)))
     return found
+
+
+def ablated(variants: Variants) -> str | None:
+    """The command of ``facegan ablate`` among whose runs all of these are; None: they are of several places."""
+    homes = {one.folder.parent.parent for each in variants.values() for one in each.values()}
+    path = homes.pop() / COMMAND
+    with suppress(UserError):
+        return None if homes else str(read_findings(path, ("command",))["command"])
+    return None
 
 
 def _measured(result: Mapping[str, Any]) -> bool:
@@ -139,16 +153,16 @@ def _over_people(figure: str, without: Sequence[Evaluated], whole: Sequence[Eval
 
 def _judges(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """The judges of all runs, and what the mark stands for."""
-    texts = dict.fromkeys(text for result in results for _, text in each_judge(result["judges"]))
+    texts = dict.fromkeys(text for result in results for _, text in each_judge(judges_of(result)))
     lines = [f"* Judge: {text}." for text in texts]
     weak = [
         f"{name} {TRUSTED[measure][0]} {number(min(values), 2)} to {number(max(values), 2)}"
         for name, measure, values in _on_real(results)
     ]
-    if weak:
+    if any(map(weak_judges, results)):
+        on_them = f" on the test people's own, untouched pictures {', '.join(weak)}." if weak else ""
         lines.append(
-            f"* {MARK} by a weak judge: on the test people's own, untouched pictures {', '.join(weak)}. "
-            "What it sees may be its own."
+            f"* {MARK} by a weak judge, or by a network of the method's loss:{on_them} What it sees may be its own."
         )
     return lines
 

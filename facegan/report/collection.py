@@ -1,6 +1,7 @@
 """What has been evaluated: runs, ablations over seeds and cross-validations, grouped by experiment."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from yaml import YAMLError
 
 from facegan.config import UserError, runs_home
 from facegan.experiment_config import load_config, plain
-from facegan.findings import FINDINGS, RECOGNITION, read_findings
+from facegan.findings import FINDINGS, PICTURES, RECOGNITION, read_findings
 from facegan.methods import METHODS, TITLES
 from facegan.runs import Run
 
@@ -42,7 +43,7 @@ class Evaluated:
     """One evaluation: ``seed`` of its run (or the fold of a cross-validation), ``folder`` of tables and figures.
 
     ``changes``: in what the run differs from its experiment; ``trained``: what to type for such a run; ``label``: what
-    tables call it.
+    tables call it; ``keys``: what was typed in training besides the experiment and the seed.
     """
 
     experiment: str
@@ -52,12 +53,14 @@ class Evaluated:
     result: Mapping[str, Any]
     trained: str = ""
     label: str = ""
+    keys: Sequence[str] = ()
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """What was measured of each pair; empty where no such file was kept, or it was never finished."""
+        """What was measured of each pair or picture; empty where no such file was kept, or it was never finished."""
+        name = PICTURES if self.result["protocol"] == "recognition" else "pairs.csv"
         try:
-            return pd.read_csv(self.folder / "pairs.csv")
+            return pd.read_csv(self.folder / name)
         except (OSError, ValueError):
             return pd.DataFrame()
 
@@ -95,7 +98,9 @@ def _evaluated(run: Run) -> Evaluated | None:
         return None
     config = _config(run)
     found = read_findings(path)
-    return Evaluated(config.name, changes(config), config.seed, path.parent, found, training(config))
+    return Evaluated(
+        config.name, changes(config), config.seed, path.parent, found, training(config), keys=typed(config)
+    )
 
 
 def _recognised(run: Run) -> Evaluated | None:
@@ -152,41 +157,62 @@ def by_judges(one: Evaluated) -> list[Evaluated]:
 
 
 def training(config: Any) -> str:
-    """The command of a run's training, with every key that a run of the shipped experiment would not have."""
-    words = ["facegan", "train", config.name, *([f"seed={config.seed}"] if config.seed else [])]
-    return " ".join([*words, changes(config, ("trainer.precision", "trainer.max_epochs"))]).strip()
+    """The command of a run's training."""
+    seed = [f"seed={config.seed}"] if config.seed else []
+    return shlex.join(["facegan", "train", config.name, *seed, *typed(config)])
 
 
-def changes(config: Any, but: Sequence[str] = ()) -> str:
-    """The keys in which a run differs from its experiment as it is shipped, as they would be typed.
+def typed(config: Any) -> list[str]:
+    """Every key that a run of the shipped experiment would not have, as it is typed; the seed apart."""
+    return [
+        f"{key}={value}"
+        for key, value in _changed(config, ("trainer.precision", "trainer.max_epochs"), _as_typed).items()
+    ]
+
+
+def changes(config: Any) -> str:
+    """The keys in which a run differs from its experiment as it is shipped, paths shortened."""
+    return " ".join(f"{key}={value}" for key, value in _changed(config, (), _place).items())
+
+
+def _changed(config: Any, but: Sequence[str], place: Callable[[str], str]) -> dict[str, str]:
+    """Changed keys and their values.
 
     Args:
         but: keys that count although they make no other experiment.
+        place: how a path is written.
     """
     try:
-        shipped = _flat(plain(load_config(config.name))) if config.method.name in METHODS else {}
+        shipped = _flat(plain(load_config(config.name)), _place) if config.method.name in METHODS else {}
     except UserError:  # a YAML of somebody's own
-        return ""
+        return {}
     start = str(config.get("init_from") or "")
     if shipped.get("init_from") in Path(start).parts:  # a run notes the checkpoint that the name stood for
         config = OmegaConf.merge(config, {"init_from": shipped["init_from"]})
-    own = _flat(OmegaConf.to_container(config))
+    values = OmegaConf.to_container(config)
+    own, written = _flat(values, _place), _flat(values, place)
     counted = [key for key in own if key in but or not key.startswith(_BESIDE)]
-    keys = [key for key in counted if own[key] != shipped.get(key, own[key])]
-    return " ".join(f"{key}={own[key]}" for key in keys)
+    return {key: written[key] for key in counted if own[key] != shipped.get(key, own[key])}
 
 
-def _flat(value: Any, key: str = "") -> dict[str, str]:
-    """Leaves by dotted key; paths as ``_place`` gives them."""
+def _flat(value: Any, place: Callable[[str], str], key: str = "") -> dict[str, str]:
+    """Leaves by dotted key; paths as ``place`` gives them."""
     if isinstance(value, Mapping):
-        below = [_flat(item, f"{key}.{name}" if key else str(name)) for name, item in value.items()]
+        below = [_flat(item, place, f"{key}.{name}" if key else str(name)) for name, item in value.items()]
     elif isinstance(value, list) and value and isinstance(value[0], Mapping | list):
-        below = [_flat(item, f"{key}[{k}]") for k, item in enumerate(value)]
+        below = [_flat(item, place, f"{key}.{k}") for k, item in enumerate(value)]
     else:
         leaf = value if isinstance(value, list) else [value]
-        words = [_place(item) if isinstance(item, str) and "/" in item else str(item) for item in leaf]
+        words = [place(item) if isinstance(item, str) and "/" in item else str(item) for item in leaf]
         return {key: f"[{','.join(words)}]" if isinstance(value, list) else words[0]}
     return {name: leaf for part in below for name, leaf in part.items()}
+
+
+def _as_typed(path: str) -> str:
+    """A path as a command takes it: a run's last checkpoint by the run's name."""
+    if path.endswith("/checkpoints/last.ckpt") and Path(path).is_relative_to(runs_home()):
+        return str(Path(path).relative_to(runs_home()).parent.parent)
+    return path
 
 
 def _place(path: str) -> str:

@@ -1,8 +1,8 @@
 """One document of everything that has been evaluated: the papers' tables with ours beside them, figures, judges."""
 
 import math
-import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,24 +11,17 @@ import numpy as np
 import pandas as pd
 
 from facegan.config import UserError, runs_home
-from facegan.findings import MARK, read_findings, rests_on, weak_judges
+from facegan.findings import MARK, judges_of, read_findings, rests_on, weak_judges
 from facegan.intervals import Statistic, interval
-from facegan.report.ablation import ablation_figure, ablation_table, families
+from facegan.report.ablation import ablated, ablation_figure, ablation_table, families
 from facegan.report.collection import Evaluated, collect
 from facegan.report.comparison import comparison_table
 from facegan.report.html import as_html
 from facegan.report.judges import each_judge, judges_table, moved
 from facegan.report.papers import TABLES, PaperTable
+from facegan.report.pictures import figures_of, link
 from facegan.runs import Run, pretrained
 from facegan.tables import markdown_table, number
-
-FIGURES: Mapping[str, str] = {
-    "grid.png": "test people and what became of them", "editing.png": "from another picture of the same person",
-    "interpolation.png": "from a person's own AUs to others (eq. 8)", "attention.png": "where the network looks",
-    "heads.png": "landmarks and identity maps, predicted and true", "errors.png": "errors by pose and by AU",
-    "fig5.png": "f(e) by t-SNE", "curves.png": "losses",
-}  # fmt: skip
-"""Figures of an evaluation by file, and what they show."""
 
 COMPARISONS = "comparisons"
 """Folder of ``facegan compare`` among the runs."""
@@ -42,8 +35,8 @@ Published figures are those that the papers print, on the data sets that stand b
 with its data, judges and command under the table. Generated faces are no data set of a paper. "±" is the standard
 deviation over seeds (of a cross-validation the standard error over its folds); an interval in brackets holds the mean
 with 95 % if people were drawn anew. *copy the source* and *copy the target* are what doing nothing gives. "†"
-stands behind figures of a weak judge (see Judges): what such a judge sees may be its own. Figures of ours without an
-interval are of an evaluation that kept no figures of pairs, or of fewer than three people.
+stands behind figures of a weak judge, or of a network that the method was trained to please (see Judges). Our figures
+have an interval where they are made of pairs of three people or more (FID and geometry are not), and those were kept.
 """
 
 
@@ -67,7 +60,7 @@ def document(runs: Iterable[Run], near: Path) -> str:
             fitting = [one for one in evaluations if table.fits(one.result)]
             parts += [f"### {table.title}\n", paper_table(table, fitting)]
         parts.append(
-            _figures(_groups([one for one in evaluations if pictured.get(one.folder) == paper]), near)
+            figures_of(_groups([one for one in evaluations if pictured.get(one.folder) == paper]), near)
         )
     compared, halves = _comparisons(near)
     parts += [
@@ -172,6 +165,8 @@ def _interval(group: Sequence[Evaluated], statistic: Statistic, digits: int) -> 
     tables = [one.pairs for one in group]
     if not all({"person", *statistic.columns} <= set(pairs) for pairs in tables):
         return ""
+    if _folds(group):  # each person is in one of them
+        tables = [pd.concat(tables)]
     if pd.concat([pairs["person"] for pairs in tables]).nunique() < 3:
         return ""
     return "[{}, {}]".format(*(number(end, digits) for end in interval(tables, statistic)))
@@ -181,11 +176,14 @@ def _origin(label: str, group: Sequence[Evaluated]) -> str:
     """Data, judges and commands of a row: of the newest run, and which others it is the mean of."""
     one, result = group[-1], group[-1].result
     commands = dict.fromkeys(other.result["command"] for other in group)
-    people = result.get("test_people", result.get("people"))
+    counted = {key: result.get(key) for key in ("pictures", "people", "test_people")}
+    if _folds(group):
+        counted |= {key: sum(other.result[key] for other in group) for key in ("pictures", "people")}
+    people = counted["test_people"] or counted["people"]
     said = [
         f"data: {result['data'].rstrip('.')}",
-        *(f"judge of {kind}: {text}" for kind, text in each_judge(result["judges"])),
-        f"{result.get('pairs', result.get('pictures', 0)):,} {'pairs' if 'pairs' in result else 'pictures'}"
+        *(f"judge of {kind}: {text}" for kind, text in each_judge(judges_of(result))),
+        f"{result.get('pairs', counted['pictures'] or 0):,} {'pairs' if 'pairs' in result else 'pictures'}"
         + (f", {people:,} test people" if people else "")
         + (f", sources: {result['sources']}" if "sources" in result else ""),
         f"command{'s' * (len(commands) > 1)}: {', '.join(f'`{command}`' for command in commands)}",
@@ -197,30 +195,20 @@ def _origin(label: str, group: Sequence[Evaluated]) -> str:
     return f"* **{label}**: " + "; ".join(said) + "."
 
 
-def _figures(groups: Mapping[str, Sequence[Evaluated]], near: Path) -> str:
-    lines = []
-    for label, group in groups.items():
-        folder = group[-1].folder
-        for name, what in FIGURES.items():
-            places = [folder / name, folder.parent.parent / name]
-            path = next((place for place in places if place.is_file()), None)
-            if path is not None:
-                lines.append(_link(path, f"{label}: {what}", near))
-    return "\n".join(["### Figures\n", *lines]) if lines else ""
-
-
 def _ablations(evaluations: Sequence[Evaluated], near: Path) -> str:
     """Experiments beside their ablations, as ``facegan ablate`` trains them; or how to have such a table."""
     parts = ["## Ablations over seeds\n"]
     for label, tables in families(evaluations):
-        experiment, _, changed = label.partition(" ")
+        experiment = label.partition(" ")[0]
         for k, variants in enumerate(tables):
             seeds = max(len(each) for each in variants.values())
-            command = f"facegan ablate {experiment} --seeds {seeds} {changed}".strip()
+            first = next(iter(variants[experiment].values()))
+            command = ablated(variants) or shlex.join(
+                ["facegan", "ablate", experiment, "--seeds", str(seeds), *first.keys]
+            )
             if k:
-                command = str(
-                    next(iter(variants[experiment].values())).result["command"]
-                )  # and so for each run
+                asked = shlex.split(first.result["command"])
+                command += f"`, then for each run `{shlex.join([*asked[:2], 'RUN', *asked[3:]])}"
             table = ablation_table(variants, command)
             if k:
                 table = table.replace(" and its ablations", ", by other judges", 1)
@@ -228,7 +216,7 @@ def _ablations(evaluations: Sequence[Evaluated], near: Path) -> str:
         picture = ablation_figure(experiment, [one for one in evaluations if one.experiment in tables[0]])
         if picture is not None:
             parts.append(
-                _link(picture, f"{experiment} and its ablations on the same pairs (EGGAN's Fig. 4)", near)
+                link(picture, f"{experiment} and its ablations on the same pairs (EGGAN's Fig. 4)", near)
             )
     if len(parts) == 1:
         parts.append(
@@ -254,7 +242,7 @@ def _comparisons(near: Path) -> tuple[str, list[str]]:
             ("grid.png", "pairs"),
         ):
             if (path.parent / name).is_file():
-                parts.append(_link(path.parent / name, what, near))
+                parts.append(link(path.parent / name, what, near))
     if len(parts) == 1:
         packed = " ".join(run.folder.name for run in pretrained())
         parts.append(
@@ -262,11 +250,6 @@ def _comparisons(near: Path) -> tuple[str, list[str]]:
             "methods can stand there.\n"
         )
     return "\n".join(parts), broken
-
-
-def _link(path: Path, what: str, near: Path) -> str:
-    place = Path(os.path.relpath(path.absolute(), near.absolute())).as_posix()
-    return f"*{what}*\n\n![{what}]({place})\n"
 
 
 def write_report(runs: Iterable[Run], out: Path) -> Path:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from facegan.findings import MARK, headlines, marked, on_real, weak_judges
-from facegan.judges.weights import TRUSTED, WEAK
+from facegan.findings import MARK, headlines, judges_of, marked, on_real, weak_judges
+from facegan.judges.weights import IN_LOSS, TRUSTED, WEAK
 from facegan.report.collection import Evaluated, by_judges
 from facegan.tables import markdown_table, number
 
@@ -13,9 +13,10 @@ def each_judge(judges: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Each judge and what it is, one by one."""
     named: list[tuple[str, str]] = []
     for kind, text in judges.items():
-        each = (
-            list(text.values()) if isinstance(text, Mapping) else text if isinstance(text, list) else [text]
-        )
+        if isinstance(text, Mapping):
+            each = [f"{name}: {words}" for name, words in text.items()]
+        else:
+            each = text if isinstance(text, list) else [text]
         named += [(kind, one) for one in each]
     return named
 
@@ -24,7 +25,7 @@ def judges_table(evaluations: Sequence[Evaluated]) -> str:
     """Every judge that a figure above rests on, what it is worth, and where it is not to be trusted."""
     used: dict[tuple[str, str], list[Evaluated]] = {}
     for one in evaluations:
-        for kind, text in each_judge(one.result["judges"]):
+        for kind, text in each_judge(judges_of(one.result)):
             used.setdefault((kind, text), []).append(one)
     rows = []
     for (kind, text), group in used.items():
@@ -34,7 +35,8 @@ def judges_table(evaluations: Sequence[Evaluated]) -> str:
             measure, value = on_real(one.result).get(name, ("", None))
             seen = f" ({TRUSTED[measure][0]} {number(value, 3)})" if measure else ""
             said[one.label] = one.label + seen + MARK * (name in weak_judges(one.result))
-        rows.append([kind, text, "**weak**" if WEAK in text else "", ", ".join(said.values())])
+        trust = "**weak**" if WEAK in text else "**in the loss**" if IN_LOSS in text else ""
+        rows.append([kind, text, trust, ", ".join(said.values())])
     least = ", ".join(f"{name} {value}" for name, value in TRUSTED.values())
     header = [
         "of", "judge, and what it reached on people it did not learn from", "",
@@ -44,7 +46,8 @@ def judges_table(evaluations: Sequence[Evaluated]) -> str:
         markdown_table(header, rows),
         f"Weak is below {least}, by what is known of the judge or on the test people's own, untouched pictures: of AUs "
         "on the targets, of expressions on the sources, of persons on real pairs. Landmarks and poses are read by "
-        "dlib's finder, whose errors show in the row *copy the target*.\n",
+        "dlib's finder, whose errors show in the row *copy the target*. A network in a method's loss is one that it "
+        "was trained to please: such figures are there because papers have them.\n",
     ])  # fmt: skip
 
 
@@ -78,7 +81,7 @@ def moved(evaluations: Sequence[Evaluated]) -> str:
 
 def _different(result: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> str:
     """The judges of an evaluation that not all the others have."""
-    everywhere = set.intersection(*(set(each_judge(other["judges"])) for other in others))
+    everywhere = set.intersection(*(set(each_judge(judges_of(other))) for other in others))
     return "; ".join(
-        f"{kind}: {text}" for kind, text in each_judge(result["judges"]) if (kind, text) not in everywhere
+        f"{kind}: {text}" for kind, text in each_judge(judges_of(result)) if (kind, text) not in everywhere
     )

@@ -7,13 +7,14 @@ import re
 
 import numpy as np
 import pandas as pd
+from omegaconf import OmegaConf
 from PIL import Image
 
 from facegan.cli import main
 from facegan.experiment_config import load_config, plain
 from facegan.findings import rests_on, state, weak_judges
 from facegan.published import TERGAN_TABLE1
-from facegan.report.collection import collect
+from facegan.report.collection import collect, training
 from facegan.report.document import as_html, document, paper_table, write_report
 from facegan.report.papers import TABLES
 from facegan.runs import Run
@@ -261,6 +262,15 @@ def test_ablations_are_taken_from_the_runs_by_each_judge(tmp_path):
     assert "### eggan_demo and its ablations" in text and "#### What the paper's ablation says" in text
     assert cells(text, "| eggan_demo_no_msssim")[1:3] == ["2", "0.605 ± 0.007"]
     assert "2 of 2" in cells(text, "without MS-SSIM") and "by other judges" not in text
+    assert "* Command: `facegan ablate eggan_demo --seeds 2`" in text
+    (tmp_path / "eggan_demo-ablation").mkdir()
+    for run in runs:  # as facegan ablate lays them
+        run.folder.rename(tmp_path / "eggan_demo-ablation" / f"{run.folder.parent.name}-{run.folder.name}")
+    home = tmp_path / "eggan_demo-ablation"
+    (home / "ablation.json").write_text(json.dumps({"command": "facegan ablate eggan_demo --seeds 2 x=y"}))
+    runs = [Run(path.parent) for path in sorted(home.glob("*/config.yaml"))]
+    text = document(runs, tmp_path).split("## Ablations over seeds")[1].split("## All methods")[0]
+    assert "* Command: `facegan ablate eggan_demo --seeds 2 x=y`" in text
     (link,) = re.findall(r"\]\((.*ablations\.png)\)", text)
     with Image.open(tmp_path / link) as picture:
         columns = {
@@ -286,9 +296,33 @@ def test_how_a_run_was_trained_stands_below_the_table(tmp_path, monkeypatch):
     more = ["trainer.precision=bf16-mixed", f"init_from={start}"]
     run = run_of(tmp_path, "eggan_demo", 2, eggan_result("eggan_demo", 0.2), overrides=more)
     text = paper_table(table("mean squared error"), collect([run])[0])
-    inside = "init_from=RUNS/eggan_rafd/2026-01-05/checkpoints/last.ckpt"
-    assert f"trained by: `facegan train eggan_demo seed=2 trainer.precision=bf16-mixed {inside}`" in text or (
-        f"trained by: `facegan train eggan_demo seed=2 {inside} trainer.precision=bf16-mixed`" in text
+    (command,) = re.findall("trained by: `facegan train eggan_demo seed=2 (.*?)`", text)
+    assert set(command.split()) == {"trainer.precision=bf16-mixed", "init_from=eggan_rafd/2026-01-05"}
+    lists = run_of(
+        tmp_path, "eggan_demo", 3, eggan_result("eggan_demo", 0.2), overrides=["data.rotate=[0,5]"]
+    )
+    assert training(OmegaConf.load(lists.config)) == "facegan train eggan_demo seed=3 'data.rotate=[0.0,5.0]'"
+
+
+def test_a_network_of_the_loss_is_named_and_marked(tmp_path):
+    like = {row: {"mean": 0.9, "share": 1.0} for row in ("copy the source", "copy the target", "AIP-GAN")}
+    own = {"network": "its own recogniser, also in the loss", "to": "target", "threshold": 0.68, **like}
+    judged = {"network": "judge_expression, not in the loss", "to": "source", "threshold": None, **like}
+    judged["AIP-GAN"] = {"mean": 0.7, "share": None}
+    result = {
+        "protocol": "aipgan", "method": "AIP-GAN", "data": "toy", "command": "facegan evaluate x", "generated": None,
+        "trained_on": None, "pairs": 40, "test_people": 4, "judges": {"expression": "accuracy 0.9", "identity": []},
+        "expression": {"copy the source": 0.9, "copy the target": 0.2, "AIP-GAN": 0.8}, "identity": {},
+        "likeness": {"face": own, "expression": own, "expression_judge": judged},
+    }  # fmt: skip
+    run = run_of(tmp_path, "aipgan_oulu", 0, result)
+    text = paper_table(table("Table 1, same distribution"), collect([run])[0])
+    assert cells(text, "**AIP-GAN**")[2:] == ["1.000†", "0.900†", "0.900†", "0.700"]
+    assert "judge of Exp-Sim: its own recogniser, also in the loss" in text
+    assert "judge of Exp-Sim by the judge: judge_expression, not in the loss" in text
+    judges = document([run], tmp_path).split("## Judges")[1]
+    assert (
+        "in the loss" in cells(judges, "| Face-Verf")[2] and cells(judges, "| Exp-Sim by the judge")[2] == ""
     )
 
 

@@ -1,0 +1,58 @@
+"""The figures of evaluations in the report: which there are by protocol, with the papers' numbers."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from facegan.report.collection import Evaluated
+
+FIGURES: Mapping[str, Mapping[str, str]] = {
+    "eggan": {
+        "grid.png": "Fig. 2: test people, given the eight expressions",
+        "interpolation.png": "Fig. 3: from a person's own AUs to others (eq. 8)",
+    },
+    "frames": {
+        "grid.png": "held-out frames of a film",
+        "interpolation.png": "from a person's own AUs to others (EGGAN's eq. 8)",
+    },
+    "transfer": {
+        "grid.png": "Fig. 3: sources' expressions on test people",
+        "editing.png": "Fig. 4: from another picture of the same person",
+    },
+    "recognition": {"fig5.png": "Fig. 5: f(e) by t-SNE"},
+    "aipgan": {
+        "grid.png": "Fig. 2: sources' expressions on test people",
+        "editing.png": "from another picture of the same person",
+        "attention.png": "where the network looks", "heads.png": "landmarks and identity maps, predicted and true",
+    },
+    "reenactment": {
+        "grid.png": "Fig. 3: test people, moved as the head above each column",
+        "apart.png": "Fig. 4: the pose of one driver, the expression of another, and both",
+        "views.png": "Fig. 5: one picture, seen from other sides",
+        "expressions.png": "Fig. 6: each of eight expressions",
+        "neutral.png": "Fig. 7: neutral faces", "errors.png": "errors by pose and by AU",
+    },
+}  # fmt: skip
+"""Figures of an evaluation by protocol and file, and what they show, numbered as in the method's paper."""
+CURVES = {"curves.png": "losses"}
+
+
+def figures_of(groups: Mapping[str, Sequence[Evaluated]], near: Path) -> str:
+    """The section of each row's figures, of its newest run; of those that it lacks and a paper has, what draws them."""
+    lines = []
+    for label, group in groups.items():
+        folder, result = group[-1].folder, group[-1].result
+        for name, what in ({**FIGURES[result["protocol"]], **CURVES}).items():
+            places = [folder / name, folder.parent.parent / name]
+            path = next((place for place in places if place.is_file()), None)
+            if path is not None:
+                lines.append(link(path, f"{label}: {what}", near))
+            elif what.startswith("Fig.") and (name != "neutral.png" or result.get("neutralises", True)):
+                lines.append(f"*{label}: {what}*: not drawn; `{result['command']}` draws it.\n")
+    return "\n".join(["### Figures\n", *lines]) if lines else ""
+
+
+def link(path: Path, what: str, near: Path) -> str:
+    """A picture and the words above it; the path is written as from ``near``."""
+    place = Path(os.path.relpath(path.absolute(), near.absolute())).as_posix()
+    return f"*{what}*\n\n![{what}]({place})\n"
