@@ -25,7 +25,8 @@ from facegan.editing import Face, FaceEditor
 from facegan.faces import AU_ACTIONS, AU_MAX, AU_NAMES, EXPRESSIONS, POSE, prototype
 from facegan.methods import METHODS
 from facegan.pixels import to_uint8
-from facegan.runs import Run, find_run
+from facegan.releases import LIMITS
+from facegan.runs import WEIGHTS, Run, find_run
 
 ADDRESS = "127.0.0.1"
 ABILITIES = ("edit", "reenact", "transfer")
@@ -126,7 +127,7 @@ def page(run: str, checkpoint: str = "last") -> gr.Blocks:
     ability = next((a for a in ABILITIES if hasattr(_method(found), a)), "edit")
     editor = editing.load(found, checkpoint, can=ability)
     with gr.Blocks(title="facegan", analytics_enabled=False) as blocks:
-        gr.Markdown(f"# {found.folder.parent.name}\nrun {found.folder.name}, checkpoint {checkpoint}")
+        gr.Markdown(_heading(found, checkpoint))
         if ability == "transfer":
             _transfer_page(editor)
         else:
@@ -137,6 +138,15 @@ def page(run: str, checkpoint: str = "last") -> gr.Blocks:
             )
         gr.Markdown(CONSENT)
     return blocks
+
+
+def _heading(run: Run, checkpoint: str) -> str:
+    """Name of the run; of a packed one also what its card says that it cannot do."""
+    if run.last.name != WEIGHTS:
+        return f"# {run.folder.parent.name}\nrun {run.folder.name}, checkpoint {checkpoint}"
+    card = run.folder / "README.md"
+    lines = card.read_text().splitlines() if card.is_file() else []
+    return "\n\n".join([f"# {run.folder.name}", *(line for line in lines if line.startswith(LIMITS))])
 
 
 def _method(run: Run) -> type:

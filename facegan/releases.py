@@ -24,6 +24,8 @@ from facegan.report.collection import training
 from facegan.runs import WEIGHTS, Run
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
+LIMITS = "**Limits.**"
+"""Begins a card's line on what the network cannot do."""
 LOSSES_ONLY = ("w_if", "w_ef", "w_identity", "w_perceptual")
 """Weights of losses that look through networks of their own; without them those networks are not built."""
 
@@ -136,7 +138,7 @@ def _card(run: Run, out: Path, checkpoint: str) -> str:
             "It knows generated faces only. A photograph mostly comes out as somebody else, or as no face at all; no "
             "claim about real faces is made from it."
         ]
-    lines += ["", f"**Limits.** {' '.join(limits)}"] if limits else []
+    lines += ["", f"{LIMITS} {' '.join(limits)}"] if limits else []
     return "\n".join(_without_homes(line) for line in lines) + "\n"
 
 

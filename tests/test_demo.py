@@ -13,7 +13,7 @@ from datamodules.generated.folder import FOLDER_LAYOUT
 from facegan import demo, editing, experiment
 from facegan.config import UserError
 from facegan.faces import AU_NAMES, prototype
-from facegan.runs import Run
+from facegan.runs import Run, find_run
 from tests.test_experiment import TINY
 
 pytest.importorskip("dlib")
@@ -80,6 +80,11 @@ def test_what_goes_wrong_is_told_on_the_page_without_a_trace(run, tmp_path):
 def test_a_page_shows_what_the_method_can_do(run, monkeypatch):
     labels = {block.label for block in demo.page(str(run.folder)).blocks.values() if hasattr(block, "label")}
     assert "AU12 lip corner puller" in labels and "yaw, radians" not in labels
+
+    packed = find_run("eggan-generated")
+    heading = demo._heading(packed, "last")
+    assert heading.startswith("# eggan-generated\n") and "It knows generated faces only" in heading
+    assert demo._heading(run, "last").startswith("# eggan_rafd\n")
 
     class Turning:
         """An editor of a method that turns heads."""

@@ -52,6 +52,7 @@ def comparison_table(result: Mapping[str, Any]) -> str:
         *([f"{MARK} by a weak judge: what it sees may be its own."] if weak else []),
         "LPIPS: not measured, torchvision's AlexNet is not in torch's cache."
         if all(row.get("lpips") is None for row in result["rows"].values()) else "LPIPS: AlexNet.",
+        *([f"Pictures/s: on {result['speed on']}."] if "speed on" in result else []),
         *(f"{name} has learnt from: {row['trained_on']}" for name, row in result["rows"].items() if "size" in row),
         *(f"Judge of AUs: {judges['au']}.", f"Judge of expressions: {judges['expression']}."),
         *(f"Judge of persons: {text}." for text in judges["identity"]),
