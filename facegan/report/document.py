@@ -107,8 +107,8 @@ def paper_table(table: PaperTable, evaluations: Sequence[Evaluated]) -> str:
             if _folds(group)
             else f"{len(group)} seed{'s' * (len(group) > 1)}"
         )
-        rows.append([f"**{newest['method']}**" if label == group[-1].experiment else f"**{label}**", count,
-                     *_cells(table, group)])  # fmt: skip
+        name = newest["method"].replace(f"({group[-1].experiment})", f"({label})")
+        rows.append([f"**{name}**", count, *_cells(table, group)])
     return "\n".join(
         [markdown_table(header, rows), *(_origin(label, group) for label, group in groups.items()), ""]
     )

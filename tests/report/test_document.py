@@ -101,7 +101,7 @@ def test_the_newest_run_of_a_seed_counts_and_other_keys_are_another_row(tmp_path
     )
     text = paper_table(table("mean squared error"), collect([old, new, other])[0])
     assert cells(text, "**EGGAN (eggan_demo)**")[1:3] == ["1 seed", "0.20"]
-    assert cells(text, "**eggan_demo method.w_identity=5.0**")[1:3] == ["1 seed", "0.30"]
+    assert cells(text, "**EGGAN (eggan_demo method.w_identity=5.0)**")[1:3] == ["1 seed", "0.30"]
     assert "| 0.90 " not in text
     (line,) = (line for line in text.splitlines() if "copy the source" in line)  # the same for both
     assert "copy the source, eggan_demo and 1 more below" in line
@@ -115,8 +115,8 @@ def test_many_changes_are_told_below_the_table(tmp_path):
         for k, (seed, overrides) in enumerate(zip((0, 1, 0), settings, strict=True))
     ]
     text = paper_table(table("mean squared error"), collect(runs)[0])
-    assert cells(text, "**eggan_demo, changed (1)**")[1] == "2 seeds"
-    assert cells(text, "**eggan_demo, changed (2)**")[1] == "1 seed"
+    assert cells(text, "**EGGAN (eggan_demo, changed (1))**")[1] == "2 seeds"
+    assert cells(text, "**EGGAN (eggan_demo, changed (2))**")[1] == "1 seed"
     assert text.count("changed: `method.") == 2 and "method.w_msssim=7" in text
 
 
