@@ -41,14 +41,16 @@ def figures_of(groups: Mapping[str, Sequence[Evaluated]], near: Path) -> str:
     """The section of each row's figures, of its newest run; of those that it lacks and a paper has, what draws them."""
     lines = []
     for label, group in groups.items():
-        folder, result = group[-1].folder, group[-1].result
+        folder, result, lacking = group[-1].folder, group[-1].result, []
         for name, what in ({**FIGURES[result["protocol"]], **CURVES}).items():
             places = [folder / name, folder.parent.parent / name]
             path = next((place for place in places if place.is_file()), None)
             if path is not None:
                 lines.append(link(path, f"{label}: {what}", near))
             elif what.startswith("Fig.") and (name != "neutral.png" or result.get("neutralises", True)):
-                lines.append(f"*{label}: {what}*: not drawn; `{result['command']}` draws it.\n")
+                lacking.append(what.partition(":")[0])
+        if lacking:
+            lines.append(f"*{label}*: without {', '.join(lacking)}; `{result['command']}` draws them.\n")
     return "\n".join(["### Figures\n", *lines]) if lines else ""
 
 

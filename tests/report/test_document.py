@@ -326,6 +326,14 @@ def test_a_network_of_the_loss_is_named_and_marked(tmp_path):
     )
 
 
+def test_a_paper_s_figure_that_is_not_drawn_has_its_command(tmp_path):
+    run = run_of(tmp_path, "eggan_demo", 0, eggan_result("eggan_demo", 0.2))
+    Image.new("RGB", (8, 8)).save(run.evaluation / "grid.png")
+    text = document([run], tmp_path)
+    assert "Fig. 2: test people, given the eight expressions" in text
+    assert "*eggan_demo*: without Fig. 3; `facegan evaluate eggan_demo/x` draws them." in text
+
+
 def test_nothing_evaluated_is_said(tmp_path):
     text = document([], tmp_path)
     assert "No run has been evaluated yet" in text and "`facegan evaluate RUN`" in text
