@@ -222,7 +222,7 @@ def evaluate(
             "fid and kid": f"last conv map of the {judges.au.description}",
         },
         "speed on": torch.cuda.get_device_name() if torch.cuda.is_available()
-        else f"the CPU, {torch.get_num_threads()} threads, beside whatever else ran",
+        else f"the CPU, threads: {torch.get_num_threads()}, beside whatever else ran",
         "real": {name: values.get("accuracy") for name, values in real.items()}, "rows": scores,
     })  # fmt: skip
     (out_dir / "comparison.json").write_text(json.dumps(result, indent=2) + "\n")
