@@ -95,6 +95,7 @@ def _train(args: argparse.Namespace) -> None:
     if not first_rank():
         return
     written = {"run": run.folder, "log": run.metrics, "checkpoint": run.last}
+    written = {key: path for key, path in written.items() if path.exists()}  # of few batches there is no log
     if config.evaluate_after:
         from facegan.evaluation import evaluate_run
 

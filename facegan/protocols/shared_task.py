@@ -5,6 +5,7 @@ head pose. So every method is asked for the same thing on the same people, and j
 """
 
 import json
+import platform
 import time
 import warnings
 from collections import defaultdict
@@ -221,13 +222,26 @@ def evaluate(
             "identity": [j.description for j in judges.identity],
             "fid and kid": f"last conv map of the {judges.au.description}",
         },
-        "speed on": torch.cuda.get_device_name() if torch.cuda.is_available()
-        else f"the CPU, threads: {torch.get_num_threads()}, beside whatever else ran",
+        "speed on": _machine(),
         "real": {name: values.get("accuracy") for name, values in real.items()}, "rows": scores,
     })  # fmt: skip
     (out_dir / "comparison.json").write_text(json.dumps(result, indent=2) + "\n")
     _grid(entrants, places, out_dir / "grid.png", protocol)
     return result
+
+
+def _machine() -> str:
+    """What the pictures were made on."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    about = Path("/proc/cpuinfo")
+    named = (
+        [line for line in about.read_text().splitlines() if line.startswith("model name")]
+        if about.is_file()
+        else []
+    )
+    name = named[0].partition(":")[2].strip() if named else platform.processor() or platform.machine()
+    return f"{name}, threads: {torch.get_num_threads()}, beside whatever else ran there"
 
 
 def choose_pairs(

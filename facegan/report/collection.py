@@ -33,7 +33,14 @@ _BESIDE = (
     "data.splits",
     "data.prepare_workers",
 )
-"""Keys that make no other experiment."""
+"""Keys that make no other experiment ..."""
+_HOW_LONG = ("trainer.max_epochs", "trainer.max_batches", "trainer.limit_train_batches")
+"""... but for these."""
+_TYPED = (
+    "trainer.precision", "trainer.devices", "trainer.num_nodes", "trainer.strategy", "judge", "judge_options",
+    "sources", "targets", "data.splits",
+)  # fmt: skip
+"""Of the others, those that a command needs to train and evaluate the same again."""
 LONGEST = 60
 """Characters of changed keys that a row of a table can be called by."""
 
@@ -164,10 +171,7 @@ def training(config: Any) -> str:
 
 def typed(config: Any) -> list[str]:
     """Every key that a run of the shipped experiment would not have, as it is typed; the seed apart."""
-    return [
-        f"{key}={value}"
-        for key, value in _changed(config, ("trainer.precision", "trainer.max_epochs"), _as_typed).items()
-    ]
+    return [f"{key}={value}" for key, value in _changed(config, _TYPED, _as_typed).items()]
 
 
 def changes(config: Any) -> str:
@@ -191,7 +195,7 @@ def _changed(config: Any, but: Sequence[str], place: Callable[[str], str]) -> di
         config = OmegaConf.merge(config, {"init_from": shipped["init_from"]})
     values = OmegaConf.to_container(config)
     own, written = _flat(values, _place), _flat(values, place)
-    counted = [key for key in own if key in but or not key.startswith(_BESIDE)]
+    counted = [key for key in own if key in (*_HOW_LONG, *but) or not key.startswith(_BESIDE)]
     return {key: written[key] for key in counted if own[key] != shipped.get(key, own[key])}
 
 

@@ -34,9 +34,10 @@ OPENING = """# Results
 Published figures are those that the papers print, on the data sets that stand beside them; ours stand below them, each
 with its data, judges and command under the table. Generated faces are no data set of a paper. "±" is the standard
 deviation over seeds (of a cross-validation the standard error over its folds); an interval in brackets holds the mean
-with 95 % if people were drawn anew. *copy the source* and *copy the target* are what doing nothing gives. "†"
-stands behind figures of a weak judge, or of a network that the method was trained to please (see Judges). Our figures
-have an interval where they are made of pairs of three people or more (FID and geometry are not), and those were kept.
+with 95 % if people were drawn anew, those whose faces the results show. *copy the source* and *copy the target* are
+what doing nothing gives. "†" stands behind figures of a weak judge, or of a network that the method was trained to
+please (see Judges). An interval is given in rows of methods, for AUs, expressions, persons, angles and CNNIQA, where
+there are three such people or more and the evaluation kept its pairs; FID, geometry, L1 and SSIM have none.
 """
 
 
@@ -187,11 +188,11 @@ def _origin(label: str, group: Sequence[Evaluated]) -> str:
         + (f", {people:,} test people" if people else "")
         + (f", sources: {result['sources']}" if "sources" in result else ""),
         f"command{'s' * (len(commands) > 1)}: {', '.join(f'`{command}`' for command in commands)}",
-        f"trained by: `{one.trained}`",
+        f"trained by: {', '.join(f'`{command}`' for command in dict.fromkeys(other.trained for other in group))}",
         f"folder{'s' * (len(group) > 1)}: {', '.join(f'`{other.folder.parent.name}`' for other in group)}",
     ]  # fmt: skip
     if one.changes and one.changes not in label:
-        said.insert(0, f"changed: `{one.changes}`")
+        said.insert(0, f"changed: `{shlex.join(one.keys)}`")
     return f"* **{label}**: " + "; ".join(said) + "."
 
 

@@ -43,7 +43,8 @@ def figures_of(groups: Mapping[str, Sequence[Evaluated]], near: Path) -> str:
     for label, group in groups.items():
         folder, result, lacking = group[-1].folder, group[-1].result, []
         for name, what in ({**FIGURES[result["protocol"]], **CURVES}).items():
-            places = [folder / name, folder.parent.parent / name]
+            others = sorted(folder.parent.glob(f"evaluation*/{name}"))  # the run, asked in another way
+            places = [folder / name, *others, folder.parent.parent / name]
             path = next((place for place in places if place.is_file()), None)
             if path is not None:
                 lines.append(link(path, f"{label}: {what}", near))

@@ -334,6 +334,20 @@ def test_a_paper_s_figure_that_is_not_drawn_has_its_command(tmp_path):
     assert "*eggan_demo*: without Fig. 3; `facegan evaluate eggan_demo/x` draws them." in text
 
 
+def test_how_long_a_run_was_trained_makes_another_row_and_its_command_is_whole(tmp_path):
+    runs = [
+        run_of(tmp_path, "eggan_demo", seed, eggan_result("eggan_demo", 0.2), overrides=keys)
+        for seed, keys in enumerate(
+            ([], ["targets=12"], ["trainer.limit_train_batches=2"], ["trainer.max_batches=9"])
+        )
+    ]
+    text = paper_table(table("mean squared error"), collect(runs)[0])
+    assert cells(text, "**EGGAN (eggan_demo)**")[1] == "2 seeds"
+    assert "`facegan train eggan_demo`, `facegan train eggan_demo seed=1 targets=12`;" in text
+    for keys in ("limit_train_batches=2", "max_batches=9"):
+        assert cells(text, f"**EGGAN (eggan_demo trainer.{keys})**")[1] == "1 seed"
+
+
 def test_nothing_evaluated_is_said(tmp_path):
     text = document([], tmp_path)
     assert "No run has been evaluated yet" in text and "`facegan evaluate RUN`" in text
