@@ -207,7 +207,8 @@ def _flat(value: Any, place: Callable[[str], str], key: str = "") -> dict[str, s
         below = [_flat(item, place, f"{key}.{k}") for k, item in enumerate(value)]
     else:
         leaf = value if isinstance(value, list) else [value]
-        words = [place(item) if isinstance(item, str) and "/" in item else str(item) for item in leaf]
+        words = ["null" if item is None else str(item) for item in leaf]
+        words = [place(word) if "/" in word else word for word in words]
         return {key: f"[{','.join(words)}]" if isinstance(value, list) else words[0]}
     return {name: leaf for part in below for name, leaf in part.items()}
 

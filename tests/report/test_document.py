@@ -302,6 +302,8 @@ def test_how_a_run_was_trained_stands_below_the_table(tmp_path, monkeypatch):
         tmp_path, "eggan_demo", 3, eggan_result("eggan_demo", 0.2), overrides=["data.rotate=[0,5]"]
     )
     assert training(OmegaConf.load(lists.config)) == "facegan train eggan_demo seed=3 'data.rotate=[0.0,5.0]'"
+    nothing = run_of(tmp_path, "eggan_demo", 4, eggan_result("eggan_demo", 0.2), overrides=["judge=null"])
+    assert training(OmegaConf.load(nothing.config)) == "facegan train eggan_demo seed=4 judge=null"
 
 
 def test_a_network_of_the_loss_is_named_and_marked(tmp_path):
