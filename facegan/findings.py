@@ -18,6 +18,8 @@ RECOGNITION = "recognition.json"
 """What a fold of a cross-validation leaves there."""
 PICTURES = "pictures.csv"
 """What it leaves of each picture beside it: person, expression, and whether it was recognised."""
+SOURCES = ("each person's calmest picture", "each person's strongest expression")
+"""Whom a method is shown, by the protocol's ``strong``."""
 MARK = "†"
 """Stands behind a figure that rests on a weak judge."""
 

@@ -22,9 +22,6 @@ Edit = Callable[[Tensor, Tensor], Tensor]
 
 REAL_PICTURES = 400  # at most so many pictures of test people make the real pairs
 
-SOURCES = ("each person's calmest picture", "each person's strongest expression")
-"""Whom a method is shown, by ``Protocol.strong``."""
-
 
 @dataclass(frozen=True)
 class Protocol:

@@ -16,11 +16,10 @@ from torch import Tensor
 from facegan import figures, report
 from facegan.config import UserError
 from facegan.faces import AU_NAMES
-from facegan.findings import write_findings
+from facegan.findings import SOURCES, write_findings
 from facegan.judges import GEOMETRY, Judges, similarity
 from facegan.metrics import Acceptance, Agreement, frechet_distance
 from facegan.protocols.common import (
-    SOURCES,
     Edit,
     Protocol,
     au_columns,

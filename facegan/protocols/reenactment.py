@@ -18,12 +18,11 @@ from torch import Tensor
 from facegan import figures, report
 from facegan.config import UserError
 from facegan.faces import AU_NAMES, POSE
-from facegan.findings import write_findings
+from facegan.findings import SOURCES, write_findings
 from facegan.judges import Judges, as_judged, similarity
 from facegan.judges.quality import quality_judges
 from facegan.metrics import Acceptance, Agreement, Presence
 from facegan.protocols.common import (
-    SOURCES,
     Protocol,
     au_columns,
     choose_sources,
@@ -162,7 +161,6 @@ def evaluate(
         "generated": data.generated,
         "pairs": len(sources),
         "sources": SOURCES[protocol.strong],
-        "neutralises": neutralise is not None,
         "test_people": len(np.unique(np.asarray(data.test.identity)[sources])),
         "judges": {
             "au": judges.au.description,

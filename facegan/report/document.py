@@ -36,8 +36,9 @@ with its data, judges and command under the table. Generated faces are no data s
 deviation over seeds (of a cross-validation the standard error over its folds); an interval in brackets holds the mean
 with 95 % if people were drawn anew, those whose faces the results show. *copy the source* and *copy the target* are
 what doing nothing gives. "†" stands behind figures of a weak judge, or of a network that the method was trained to
-please (see Judges). An interval is given in rows of methods, for AUs, expressions, persons, angles and CNNIQA, where
-there are three such people or more and the evaluation kept its pairs; FID, geometry, L1 and SSIM have none.
+please (see Judges). The papers' tables give an interval in the rows of methods, for AUs, expressions, persons, angles
+and CNNIQA, where there are three such people or more and the evaluation kept each pair's figure (older ones did not
+of all); FID, geometry, L1 and SSIM have none.
 """
 
 

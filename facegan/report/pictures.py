@@ -2,9 +2,16 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from omegaconf import OmegaConf
+
+from facegan.config import UserError
+from facegan.findings import FINDINGS, SOURCES, read_findings
 from facegan.report.collection import Evaluated
+from facegan.runs import Run
 
 FIGURES: Mapping[str, Mapping[str, str]] = {
     "eggan": {
@@ -43,16 +50,35 @@ def figures_of(groups: Mapping[str, Sequence[Evaluated]], near: Path) -> str:
     for label, group in groups.items():
         folder, result, lacking = group[-1].folder, group[-1].result, []
         for name, what in ({**FIGURES[result["protocol"]], **CURVES}).items():
-            others = sorted(folder.parent.glob(f"evaluation*/{name}"))  # the run, asked in another way
-            places = [folder / name, *others, folder.parent.parent / name]
+            places = [folder / name, folder.parent.parent / name]
             path = next((place for place in places if place.is_file()), None)
             if path is not None:
                 lines.append(link(path, f"{label}: {what}", near))
-            elif what.startswith("Fig.") and (name != "neutral.png" or result.get("neutralises", True)):
+            elif (other := _elsewhere(folder, name, result)) is not None:
+                place, command = other
+                lines.append(link(place, f"{label}: {what}; by `{command}`", near))
+            elif what.startswith("Fig.") and (name != "neutral.png" or _neutralises(folder)):
                 lacking.append(what.partition(":")[0])
         if lacking:
             lines.append(f"*{label}*: without {', '.join(lacking)}; `{result['command']}` draws them.\n")
     return "\n".join(["### Figures\n", *lines]) if lines else ""
+
+
+def _elsewhere(folder: Path, name: str, result: Mapping[str, Any]) -> tuple[Path, str] | None:
+    """The figure as another evaluation of the run drew it, of the same kind of sources, and the command of that."""
+    for path in sorted(folder.parent.glob(f"evaluation*/{name}")):
+        with suppress(UserError):
+            other = read_findings(path.parent / FINDINGS)
+            if all(one.get("sources", SOURCES[0]) == SOURCES[0] for one in (result, other)):
+                return path, str(other["command"])
+    return None
+
+
+def _neutralises(folder: Path) -> bool:
+    """Whether the run's method has a neutraliser to draw Fig. 7 with."""
+    return bool(
+        OmegaConf.select(OmegaConf.load(Run(folder.parent).config), "method.neutralizer", default=True)
+    )
 
 
 def link(path: Path, what: str, near: Path) -> str:

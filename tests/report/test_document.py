@@ -334,6 +334,17 @@ def test_a_paper_s_figure_that_is_not_drawn_has_its_command(tmp_path):
     text = document([run], tmp_path)
     assert "Fig. 2: test people, given the eight expressions" in text
     assert "*eggan_demo*: without Fig. 3; `facegan evaluate eggan_demo/x` draws them." in text
+    for kind, sources in (
+        ("0a", "each person's strongest expression"),
+        ("1b", "each person's calmest picture"),
+    ):
+        other = run.evaluation.with_name(f"evaluation-{kind}")
+        other.mkdir()
+        result = eggan_result("eggan_demo", 0.2) | {"sources": sources, "command": f"facegan evaluate {kind}"}
+        (other / "evaluation.json").write_text(json.dumps(result))
+        Image.new("RGB", (8, 8)).save(other / "interpolation.png")
+    text = document([run], tmp_path)
+    assert "eq. 8); by `facegan evaluate 1b`*" in text and "without Fig." not in text
 
 
 def test_how_long_a_run_was_trained_makes_another_row_and_its_command_is_whole(tmp_path):
