@@ -107,6 +107,16 @@ def presence(measure: str, names: Sequence[str] = AU_NAMES, threshold: float = 1
     return Statistic(_both(names), sums, value)
 
 
+FEWEST = 3
+"""People, of fewer of whom an interval says nothing."""
+
+
+def kept(runs: Sequence[pd.DataFrame], statistic: Statistic) -> bool:
+    """Whether every run's pairs have what the statistic needs, and together they are of people enough."""
+    needed = {"person", *statistic.columns}
+    return all(needed <= set(pairs) for pairs in runs) and len(_people(runs)) >= FEWEST
+
+
 def interval(
     runs: Sequence[pd.DataFrame], figure: Statistic, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from facegan.intervals import (
     headline_statistics,
     interval,
     interval_of_difference,
+    kept,
     mean_of,
     percent,
     presence,
@@ -112,3 +113,11 @@ def test_a_product_and_a_share():
     assert set(headline_statistics(pairs.columns)) == {
         "expression recognised", "cosine by dlib", "product with dlib",
     }  # fmt: skip
+
+
+def test_an_interval_wants_every_run_s_pairs_and_three_people():
+    whole_of, statistic = judged(people=3), correlation(["AU12"])
+    assert kept([whole_of], statistic) and kept([whole_of, whole_of], statistic)
+    assert not kept([whole_of, whole_of.drop(columns="read_AU12")], statistic)
+    assert not kept([whole_of, pd.DataFrame()], statistic)
+    assert not kept([judged(people=2)], statistic)

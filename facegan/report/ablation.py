@@ -13,7 +13,7 @@ from facegan import figures
 from facegan.config import UserError
 from facegan.experiment_config import variants as variants_of
 from facegan.findings import MARK, headlines, judges_of, on_real, read_findings, rests_on, weak_judges
-from facegan.intervals import headline_statistics, interval_of_difference
+from facegan.intervals import headline_statistics, interval_of_difference, kept
 from facegan.judges.weights import TRUSTED
 from facegan.published import ABLATION_CLAIMS
 from facegan.report.collection import Evaluated, by_judges
@@ -143,9 +143,8 @@ def _claims(
 def _over_people(figure: str, without: Sequence[Evaluated], whole: Sequence[Evaluated]) -> str:
     """The interval of a difference over people; nothing where not all pairs have what it needs."""
     tables = [one.pairs for one in (*without, *whole)]
-    columns = set.intersection(*(set(map(str, pairs)) for pairs in tables))
-    statistic = headline_statistics(columns).get(figure)
-    if statistic is None or "person" not in columns or min(pairs["person"].nunique() for pairs in tables) < 3:
+    statistic = headline_statistics(list(map(str, tables[0]))).get(figure)
+    if statistic is None or not kept(tables, statistic):
         return ""
     ends = interval_of_difference([o.pairs for o in without], [o.pairs for o in whole], statistic)
     return "[{}, {}]".format(*(number(end, 3) for end in ends))

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from facegan import figures
 from facegan.findings import MARK, weak_judges
+from facegan.intervals import FEWEST
 from facegan.tables import COPY_SOURCE, COPY_TARGET, markdown_table, number
 
 MARKERS = "osD^vP*Xp<>"
@@ -65,7 +66,7 @@ def comparison_table(result: Mapping[str, Any]) -> str:
 def _intervals(result: Mapping[str, Any], persons: Sequence[str]) -> list[str]:
     """The small table of intervals over people; nothing of fewer than three, or where none were saved."""
     saved = [row.get("intervals", {}) for row in result["rows"].values()]
-    if result["test_people"] < 3 or not all(saved):
+    if result["test_people"] < FEWEST or not all(saved):
         return []
     columns = {"expression recognised, %": ("recognised", 100, 1)}
     columns |= {f"person by {name}, %": (f"verified_{name}", 100, 1) for name in persons}

@@ -12,7 +12,7 @@ import pandas as pd
 
 from facegan.config import UserError, runs_home
 from facegan.findings import MARK, judges_of, read_findings, rests_on, weak_judges
-from facegan.intervals import Statistic, interval
+from facegan.intervals import Statistic, interval, kept
 from facegan.report.ablation import ablated, ablation_figure, ablation_table, families
 from facegan.report.collection import Evaluated, collect
 from facegan.report.comparison import comparison_table
@@ -165,12 +165,10 @@ def _cells(table: PaperTable, group: Sequence[Evaluated], row: str | None = None
 def _interval(group: Sequence[Evaluated], statistic: Statistic, digits: int) -> str:
     """``[low, high]`` over people, of the mean over seeds; nothing where not every seed has what it needs by pair."""
     tables = [one.pairs for one in group]
-    if not all({"person", *statistic.columns} <= set(pairs) for pairs in tables):
+    if not kept(tables, statistic):
         return ""
     if _folds(group):  # each person is in one of them
         tables = [pd.concat(tables)]
-    if pd.concat([pairs["person"] for pairs in tables]).nunique() < 3:
-        return ""
     return "[{}, {}]".format(*(number(end, digits) for end in interval(tables, statistic)))
 
 
