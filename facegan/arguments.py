@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from datamodules.generated.request import AU_MIXES, LAYOUTS
 
@@ -133,12 +134,21 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("edit", "Edit a face to action units.")
     sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
     sub.add_argument(
-        "--image", required=True, nargs="+", help="picture with a face; several with --expressions"
+        "--image",
+        required=True,
+        nargs="+",
+        action="extend",
+        help="picture with a face; several with --expressions",
     )
     sub.add_argument("--expressions", action="store_true", help="a grid: the pictures x eight expressions, "
                      "with dlib's verdict on the person")  # fmt: skip
     sub.add_argument(
-        "--au", nargs="+", default=[], metavar="AU12=4", help="intensities 0 to 5; the others as they are"
+        "--au",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="AU12=4",
+        help="intensities 0 to 5; the others as they are",
     )
     sub.add_argument("--like", help="picture whose AUs to take")
     sub.add_argument("--like-au", help="OpenFace CSV of that picture")
@@ -180,10 +190,18 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("transfer", "Give one face the expression of another.")
     sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
     sub.add_argument(
-        "--source", required=True, nargs="+", help="picture with the expression; several make a grid"
+        "--source",
+        required=True,
+        nargs="+",
+        action="extend",
+        help="picture with the expression; several make a grid",
     )
     sub.add_argument(
-        "--target", required=True, nargs="+", help="picture with the person; several make a grid"
+        "--target",
+        required=True,
+        nargs="+",
+        action="extend",
+        help="picture with the person; several make a grid",
     )
     sub.add_argument("--paste", action="store_true", help="put the face back into the target's whole picture")
     sub.add_argument("--attention", metavar="PNG", help="draw where AIP-GAN looks in the sources")
@@ -193,18 +211,23 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("reenact", "Move a face by a film, by OpenFace's CSV, or by hand.")
     sub.add_argument("run", help="a run folder, or an experiment's name for its newest run")
     sub.add_argument("--source", required=True, help="picture with the face")
-    sub.add_argument("--driving", help="film whose head and expression are taken")
+    sub.add_argument("--driving", help="film or picture whose head and expression are taken")
     sub.add_argument("--driving-csv", help="OpenFace's CSV of it; alone, it drives without a film")
-    sub.add_argument("--take", nargs="+", default=[], metavar="mouth=CSV", help="columns from another CSV: pose, "
+    more: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
+    sub.add_argument("--take", metavar="mouth=DRIVER", **more, help="columns of another CSV, film or picture: pose, "
                      "expression, brows, eyes, mouth, or names such as yaw,AU45")  # fmt: skip
-    sub.add_argument("--set", nargs="+", default=[], metavar="AU12=3", help="hold columns; angles in radians")
-    sub.add_argument("--scale", nargs="+", default=[], metavar="expression=1.5", help="multiply columns")
+    sub.add_argument("--set", metavar="AU12=3", **more, help="hold columns; angles in radians")
+    sub.add_argument("--scale", metavar="expression=1.5", **more, help="multiply columns")
+    sub.add_argument("--au-judge", nargs="?", const="", metavar="WEIGHTS", help="an AU judge looks at drivers without "
+                     "a CSV, and dlib at their heads; else the run's own attribute head does")  # fmt: skip
     sub.add_argument("--smooth", type=float, default=0.0, help="frames of a Gaussian over time")
     sub.add_argument("--alone", action="store_true", help="without source and driver beside the result")
     sub.add_argument(
         "--half", action="store_true", help="in bfloat16: faster on GPUs, and on CPUs made for it"
     )
-    sub.add_argument("--sweep", metavar="yaw", help="a strip of one angle or AU over its range instead")
+    sub.add_argument(
+        "--sweep", metavar="yaw", help="a strip of one angle or AU over its range instead; --set holds others"
+    )
     sub.add_argument("--steps", type=int, default=7, help="pictures of that strip")
     sub.add_argument("--neutral", action="store_true", help="the neutral face instead")
     sub.add_argument("--checkpoint", default="last", help="last, best or a file")

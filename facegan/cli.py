@@ -172,15 +172,27 @@ def _transfer(args: argparse.Namespace) -> None:
 def _reenact(args: argparse.Namespace) -> None:
     from facegan.reenacting import neutral_file, reenact_file, sweep_file
 
+    still = {"--sweep": args.sweep, "--neutral": args.neutral}
+    moving = {
+        "--driving": args.driving, "--driving-csv": args.driving_csv, "--take": args.take, "--scale": args.scale,
+        "--smooth": args.smooth,
+    }  # fmt: skip
+    given = [name for name, value in {**still, **moving, "--set": args.set and args.neutral}.items() if value]
+    if len(given) > 1 and (args.sweep or args.neutral):
+        raise UserError(
+            f"{' and '.join(given)} do not go together: {given[0]} makes pictures of the source alone"
+        )
     if args.sweep:
-        print(sweep_file(args.run, args.source, args.sweep, args.out, args.steps, args.checkpoint))
+        print(sweep_file(
+            args.run, args.source, args.sweep, args.out, args.steps, args.set, checkpoint=args.checkpoint
+        ))  # fmt: skip
     elif args.neutral:
         print(neutral_file(args.run, args.source, args.out, args.checkpoint))
     else:
         print(reenact_file(
             args.run, args.source, args.out, driving=args.driving, driving_csv=args.driving_csv, take=args.take,
             constants=args.set, factors=args.scale, smooth=args.smooth, alone=args.alone, half=args.half,
-            checkpoint=args.checkpoint,
+            au_judge=args.au_judge, checkpoint=args.checkpoint,
         ))  # fmt: skip
 
 

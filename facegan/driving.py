@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from datamodules.preparation.openface import read_openface
-from facegan.config import UserError
+from facegan.config import UserError, check
 from facegan.faces import AU_MAX, AU_NAMES, N_AUS, POSE
 
 NAMES = (*POSE, *AU_NAMES)
@@ -62,7 +62,7 @@ class Track:
         """With columns held at a value: ``AU12=3``, ``yaw=0.2``; a group is held at one value, too.
 
         Raises:
-            UserError: no such column, no number, or an AU outside 0..5.
+            UserError: no such column, no number, an AU outside 0..5, or an angle beyond a right one.
         """
         values = self.values.copy()
         for item in constants:
@@ -70,6 +70,10 @@ class Track:
             aus = [c for c in chosen if c >= len(POSE)]
             if aus and not 0 <= value <= AU_MAX:
                 raise UserError(f"--set {item}: an AU lies between 0 and {AU_MAX:g}")
+            if len(aus) < len(chosen) and abs(value) > np.pi / 2:
+                raise UserError(
+                    f"--set {item}: angles are in radians; {value:g} degrees would be {np.radians(value):.3g}"
+                )
             values[:, chosen] = value
         return replace(self, values=values)
 
@@ -87,8 +91,13 @@ class Track:
         return replace(self, values=values)
 
     def smoothed(self, frames: float) -> "Track":
-        """Averaged over time by a Gaussian of that standard deviation; 0 leaves it as it is."""
-        if frames <= 0:
+        """Averaged over time by a Gaussian of that standard deviation; 0 leaves it as it is.
+
+        Raises:
+            UserError: less than 0.
+        """
+        check("--smooth", frames, at_least=0)
+        if frames == 0:
             return self
         return replace(self, values=gaussian_filter1d(self.values, frames, axis=0, mode="nearest"))
 
@@ -130,11 +139,18 @@ def read_track(path: str | Path) -> Track:
     """The track of an OpenFace CSV; a frame whose face was lost has the last one's values.
 
     Raises:
-        UserError: no CSV of OpenFace's FeatureExtraction with AUs and pose, or no frame with a face.
+        UserError: no CSV of OpenFace's FeatureExtraction with every AU and angle, an AU above 5, or no face.
     """
     table = read_openface(Path(path)).require("au", "pose").one_face_a_frame()
     if not len(table):
-        raise UserError(f"{path}: no frame with a face")
+        raise UserError(f"{path} has a header and no frame below it; run OpenFace's FeatureExtraction again")
+    high = np.argwhere(table.au > AU_MAX)
+    if len(high):
+        row, au = high[0]
+        raise UserError(
+            f"{path}: {AU_NAMES[au]}_r is {table.au[row, au]:g} in frame {table.frame[row]}; OpenFace's intensities "
+            f"lie between 0 and {AU_MAX:g}"
+        )
     frames = int(table.frame.max())
     values = np.full((frames, 3 + N_AUS), np.nan, np.float32)
     good = table.valid & np.isfinite(table.au).all(1) & np.isfinite(table.pose).all(1)

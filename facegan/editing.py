@@ -29,6 +29,11 @@ from facegan.pixels import to_uint8
 from facegan.releases import read_weights
 from facegan.runs import PRETRAINED, WEIGHTS, Run, find_run
 
+ABILITIES = ("edit", "transfer", "recognise", "reenact")
+"""What methods do with pictures; each has some."""
+
+PICTURES = (".png", ".jpg", ".jpeg")
+
 
 @dataclass(frozen=True)
 class Face:
@@ -145,14 +150,17 @@ class FaceEditor:
 
 
 def load(
-    run: str | Path | Run, checkpoint: str = "last", device: str | torch.device = "cpu", can: str = "edit"
+    run: str | Path | Run,
+    checkpoint: str = "last",
+    device: str | torch.device = "cpu",
+    can: str | None = None,
 ) -> FaceEditor:
     """A trained run's editor, with its averaged weights.
 
     Args:
         run: a run folder, or an experiment's name for its newest run.
         checkpoint: "last", "best" or a file.
-        can: what its method must be able to do: "edit", "transfer" or "recognise".
+        can: what its method must be able to do, one of ``ABILITIES``; None: any of them.
 
     Raises:
         UserError: no such run or checkpoint, or its method cannot do that.
@@ -163,7 +171,7 @@ def load(
     return FaceEditor(load_module(run, checkpoint, can), config, device)  # type: ignore[arg-type]
 
 
-def load_module(run: Run, checkpoint: str = "last", can: str = "edit") -> Any:
+def load_module(run: Run, checkpoint: str = "last", can: str | None = None) -> Any:
     """The LightningModule of a run, from the plain containers of its checkpoint.
 
     Raises:
@@ -177,9 +185,12 @@ def load_module(run: Run, checkpoint: str = "last", can: str = "edit") -> Any:
             f"{run.folder / 'README.md'}",
             file=sys.stderr,
         )
-    if not hasattr(method, can):
-        able = [other for other, (_, kind) in METHODS.items() if hasattr(kind, can)]
-        raise UserError(f"{run.folder} is a run of {name}, which cannot {can}; {' and '.join(able)} can")
+    wanted = ABILITIES if can is None else (can,)
+    if not any(hasattr(method, ability) for ability in wanted):
+        able = [other for other, (_, kind) in METHODS.items() if any(hasattr(kind, a) for a in wanted)]
+        raise UserError(
+            f"{run.folder} is a run of {name}, which cannot {' or '.join(wanted)}; {' and '.join(able)} can"
+        )
     path = run.checkpoint(checkpoint)
     parameters, state = read_weights(path)
     module = method.for_use(parameters)
@@ -188,6 +199,29 @@ def load_module(run: Run, checkpoint: str = "last", can: str = "edit") -> Any:
         needed = {key: value for key, value in needed.items() if key.startswith(method.in_use)}
     module.load_state_dict({key: state[key] for key in needed}, strict=path.name != WEIGHTS)
     return module
+
+
+def result_path(
+    out: str, *inputs: str | None, kinds: Sequence[str] = PICTURES, option: str = "--out"
+) -> Path:
+    """Where a result goes.
+
+    Args:
+        inputs: files that it is made from.
+        kinds: endings that it may have.
+
+    Raises:
+        UserError: another ending; one of the inputs would be written over.
+    """
+    path = Path(out)
+    if path.suffix.lower() not in kinds:
+        *others, last = [kind for kind in kinds if kind != ".jpeg"]
+        raise UserError(f"{option} {out}: name a {', '.join(others)} or {last} file")
+    if any(file is not None and Path(file).resolve() == path.resolve() for file in inputs):
+        raise UserError(
+            f"{option} {out}: that would write over what the result is made from; name another file"
+        )
+    return path
 
 
 def target_aus(source: Tensor, changes: Sequence[str]) -> Tensor:
@@ -248,11 +282,8 @@ def edit_file(
         )
     if steps < 1:
         raise UserError(f"--steps {steps}: must be 1 or more")
-    path = Path(out)
-    known = (".png", ".jpg", ".jpeg", *figures.ANIMATIONS)
-    if path.suffix.lower() not in known:
-        raise UserError(f"--out {out}: name a {', '.join(known)} file")
-    editor = load(run, checkpoint)
+    path = result_path(out, image, like, like_au, image_au, kinds=(*PICTURES, *figures.ANIMATIONS))
+    editor = load(run, checkpoint, can="edit")
     face = editor.cut(image)
     source = csv_aus(image_au) if image_au else editor.estimate_aus(face.image[None])[0]
     target = source
@@ -286,10 +317,8 @@ def edit_to_expressions(run: str, images: Sequence[str], out: str, checkpoint: s
     Raises:
         UserError: no picture has a face.
     """
-    path = Path(out)
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise UserError(f"--out {out}: a grid is a .png or .jpg file")
-    editor, judge = load(run, checkpoint), DlibJudge()
+    path = result_path(out, *images)
+    editor, judge = load(run, checkpoint, can="edit"), DlibJudge()
     targets = torch.from_numpy(np.stack([prototype(name) for name in EXPRESSIONS]))
     pictures, notes, left_out = [], [], []
     for image in images:

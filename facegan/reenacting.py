@@ -1,4 +1,4 @@
-"""ICface's uses: a face from one picture, moved by a film, by OpenFace's CSV or by hand (its Figs. 1, 4, 5, 7).
+"""ICface's uses: a face from one picture, moved by films, pictures, OpenFace's CSVs or by hand (its Figs. 1, 4, 5, 7).
 
 A film is read, animated and written a few frames at a time, whatever its length; the neutral face is made once.
 """
@@ -10,18 +10,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 import torch
 from rich.progress import track as progress_bar
 from torch import Tensor
 
-from datamodules.preparation.pictures import UnreadablePicture, upright
+from datamodules.preparation.pictures import upright
 from facegan import figures
 from facegan.config import UserError, check
-from facegan.driving import NAMES, Track, columns, filled, read_track, sweep
-from facegan.editing import FaceEditor, load
+from facegan.drivers import Drivers, opened
+from facegan.driving import Track, columns, read_track, sweep
+from facegan.editing import PICTURES, FaceEditor, load, result_path
 from facegan.faces import POSE
 from facegan.films import Film
 from facegan.pixels import to_uint8
@@ -46,6 +46,7 @@ def reenact_file(
     smooth: float = 0.0,
     alone: bool = False,
     half: bool = False,
+    au_judge: str | None = None,
     checkpoint: str = "last",
     progress: bool = True,
 ) -> str:
@@ -54,113 +55,124 @@ def reenact_file(
     Args:
         run: a run folder, or an experiment's name for its newest run.
         source: picture with the face.
-        out: an .mp4; of ``constants`` alone, without a driver, a picture.
-        driving: a film whose head and expression are taken; its sound is kept.
+        out: an .mp4; where one picture or ``constants`` alone drive, a picture.
+        driving: a film or a picture whose head and expression are taken; a film's sound is kept.
         driving_csv: OpenFace's CSV of it. Without one, the run's own attribute head looks at the film's faces; with a
             CSV and no film, the CSV alone drives.
-        take: columns of further CSVs, as in ``mouth=other.csv`` (Fig. 4).
+        take: columns of further drivers, CSVs, films or pictures, as in ``mouth=other.csv`` (Fig. 4).
         constants, factors: as of ``Track.holding`` and ``Track.scaled``.
         smooth: standard deviation in frames of a Gaussian over time.
         alone: the result without source and driver beside it.
         half: in bfloat16.
+        au_judge: who looks at drivers without a CSV, as of ``Drivers``.
 
     Raises:
-        UserError: there is no face, no driver, or a name or file that is none.
+        UserError: there is no face, no driver, or a name, number or file that is none.
     """
+    further = [_taken(item) for item in take]
+    sweep("pose", [0.0]).smoothed(smooth).scaled(factors).holding(
+        constants
+    )  # before hours of film are looked at
+    path = result_path(
+        out, source, driving, driving_csv, *(file for _, file in further), kinds=(".mp4", *PICTURES)
+    )
+    driven = driving or driving_csv or further
+    if not driven and (factors or smooth):
+        raise UserError(
+            "--scale and --smooth change a driver, and none is given; hold columns with --set AU12=3"
+        )
+    if not driven and not constants:
+        raise UserError(
+            "nothing to do: give --driving FILM, --driving-csv CSV, --take mouth=CSV, or --set AU12=3"
+        )
+    if not driven and path.suffix.lower() == ".mp4":
+        raise UserError(f"--out {out}: of --set alone one picture is made; name a .png or .jpg file")
     editor = load(run, checkpoint, can="reenact")
     editor.half = half
     face = editor.cut(source).image[None]
     neutral = editor.neutralise(face)
-    path = Path(out)
-    if driving is None and driving_csv is None and not take:
-        if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            raise UserError(f"--out {out}: without --driving or --driving-csv name a .png or .jpg file")
-        still = sweep("pose", [0.0]).holding(constants)
-        (picture,) = to_uint8(_animated(editor, neutral, still))
-        figures.save(path, picture)
-        return f"{path}: 1 picture of {picture.shape[1]}x{picture.shape[0]}"
+    drivers = Drivers(editor, au_judge, progress)
+    moves = _moves(drivers, driving, driving_csv, further).smoothed(smooth).scaled(factors).holding(constants)
+    notes = drivers.said + _beyond(moves, float(editor.module.pose_range))
     if path.suffix.lower() != ".mp4":
-        raise UserError(f"--out {out}: a film is written as .mp4; name the file so")
-    notes: list[str] = []
-    moves = _main_track(editor, driving, driving_csv, take, notes, progress)
-    for item in take:
-        names, _, file = item.partition("=")
-        if not file:
-            raise UserError(f"--take {item}: write columns and a CSV, as in --take mouth=other.csv")
-        moves = moves.taking(read_track(file), names)
-    moves = moves.smoothed(smooth).scaled(factors).holding(constants)
-    written = _film(editor, face, neutral, moves, driving, path, alone, progress)
-    return "\n".join([f"{path}: {written:,} frames of {editor.size}x{editor.size}", *notes])
+        if len(moves) > 1:
+            raise UserError(f"--out {out}: {len(moves):,} frames make a film; name an .mp4 file")
+        (picture,) = to_uint8(_animated(editor, neutral, moves))
+        figures.save(path, picture)
+        done = f"{path}: 1 picture of {picture.shape[1]}x{picture.shape[0]}"
+    else:
+        written = _film(editor, face, neutral, moves, driving, path, alone, progress, notes)
+        done = f"{path}: {written:,} frames of {editor.size}x{editor.size}"
+    return "\n".join([done, *notes])
 
 
 def sweep_file(
-    run: str, source: str, name: str, out: str, pictures: int = 7, checkpoint: str = "last"
+    run: str,
+    source: str,
+    name: str,
+    out: str,
+    pictures: int = 7,
+    constants: Sequence[str] = (),
+    checkpoint: str = "last",
 ) -> str:
-    """Fig. 5: one angle or AU over its range, the rest neutral, as a strip.
+    """Fig. 5: one angle or AU over its range, as a strip; what ``constants`` do not hold is neutral.
 
     Raises:
         UserError: there is no face, or no column of that name.
     """
     check("--steps", pictures, at_least=2)
-    editor = load(run, checkpoint, can="reenact")
-    face = editor.cut(source).image[None]
     angle = columns(name)[0] < len(POSE)
     values = np.linspace(-0.5, 0.5, pictures) if angle else np.linspace(0, 5, pictures)
-    strip = to_uint8(_animated(editor, editor.neutralise(face), sweep(name, values.tolist())))
+    moves = sweep(name, values.tolist()).holding(constants)
+    path = result_path(out, source)
+    editor = load(run, checkpoint, can="reenact")
+    face = editor.cut(source).image[None]
+    strip = to_uint8(_animated(editor, editor.neutralise(face), moves))
     labels = [f"{np.degrees(v):+.0f}°" if angle else f"{v:.1f}" for v in values]
-    figures.save(Path(out), figures.grid([[to_uint8(face)[0], *strip]], ["source", *labels], [name]))
+    figures.save(path, figures.grid([[to_uint8(face)[0], *strip]], ["source", *labels], [name]))
     return f"{out}: {name}, {pictures} values"
 
 
 def neutral_file(run: str, source: str, out: str, checkpoint: str = "last") -> str:
     """Fig. 7: the face as the neutraliser sees it: facing the camera and without expression."""
+    path = result_path(out, source)
     editor = load(run, checkpoint, can="reenact")
     (picture,) = to_uint8(editor.neutralise(editor.cut(source).image[None]).float().cpu())
-    figures.save(Path(out), picture)
+    figures.save(path, picture)
     return f"{out}: 1 picture of {picture.shape[1]}x{picture.shape[0]}"
 
 
-def _main_track(
-    editor: FaceEditor,
-    driving: str | None,
-    csv: str | None,
-    take: Sequence[str],
-    notes: list[str],
-    progress: bool,
+def _taken(item: str) -> tuple[str, str]:
+    """Columns and driver of an item of --take."""
+    names, _, file = item.partition("=")
+    if not file:
+        raise UserError(f"--take {item}: write columns and a driver, as in --take mouth=other.csv")
+    columns(names)
+    return names, file
+
+
+def _moves(
+    drivers: Drivers, driving: str | None, csv: str | None, further: Sequence[tuple[str, str]]
 ) -> Track:
+    """What all drivers together ask for; where none of them is the main one, the rest is neutral."""
+    others = [(names, drivers.track(file, "--take")) for names, file in further]
     if csv is not None:
-        return read_track(csv)
-    if driving is None:  # what is taken drives; the rest is neutral
-        longest = max(len(read_track(item.partition("=")[2])) for item in take)
-        return sweep("pose", [0.0] * longest)
-    notes.append("no CSV: poses and AUs of the film are those that the run's own attribute head sees")
-    return _seen(editor, driving, progress)
+        moves = read_track(csv)
+    elif driving is not None:
+        moves = drivers.track(driving, "--driving")
+    else:
+        moves = sweep("pose", [0.0] * max((len(other) for _, other in others), default=1))
+    for names, other in others:
+        moves = moves.taking(other, names)
+    return moves
 
 
-def _seen(editor: FaceEditor, driving: str, progress: bool) -> Track:
-    """What the attribute head sees in a film, frame by frame; without a face, the frame before counts."""
-    rows: list[np.ndarray] = []
-    with ExitStack() as stack:
-        source = _opened(stack, driving)
-        frames = source.decode(video=0)
-        total = source.streams.video[0].frames or None
-        for frame in progress_bar(frames, "Looking at the film", total=total, disable=not progress):
-            try:
-                pose, au = editor.estimate(editor.cut_picture(upright(frame)).image[None])
-                rows.append(np.concatenate([pose[0].numpy(), au[0].numpy()]))
-            except UnreadablePicture:
-                rows.append(np.full(len(NAMES), np.nan, np.float32))
-    return filled(np.array(rows, np.float32).reshape(-1, len(NAMES)), driving)
-
-
-def _opened(stack: ExitStack, film: str) -> Any:
-    try:
-        container = stack.enter_context(av.open(film))
-        if container.streams.video:
-            return container
-    except (av.FFmpegError, OSError) as error:
-        raise UserError(f"--driving {film}: no film that can be read ({type(error).__name__})") from None
-    raise UserError(f"--driving {film}: it has no pictures")
+def _beyond(moves: Track, reach: float) -> list[str]:
+    """A note, where heads turn further than the network's attributes go."""
+    far = int((np.abs(moves.pose) > reach).any(1).sum())
+    return [
+        f"{far:,} of {len(moves):,} frames turn by more than {reach:.2f} radians, and are taken for that"
+    ] * bool(far)
 
 
 def _animated(editor: FaceEditor, neutral: Tensor, moves: Track) -> Tensor:
@@ -178,20 +190,26 @@ def _film(
     path: Path,
     alone: bool,
     progress: bool,
+    notes: list[str],
 ) -> int:
-    """Write the film, with its driver's sound; the number of its frames."""
+    """Write the film, with its driver's sound as long as there are pictures; the number of its frames."""
     beside = [] if alone else [to_uint8(face)[0]]
     parts = 1 if alone else 2 + (driving is not None)
     done = 0
     with ExitStack() as stack:
-        source = _opened(stack, driving) if driving is not None else None
+        source = opened(stack, driving) if driving is not None else None
         rate = (source.streams.video[0].average_rate if source else None) or CSV_FPS
+        there = (source.streams.video[0].frames if source else 0) or len(moves)
+        if there != len(moves):
+            notes.append(
+                f"{driving} has {there:,} frames, its drivers have {len(moves):,}: the shorter counts"
+            )
         sound = source.streams.audio[0] if source and source.streams.audio else None
         film = stack.enter_context(Film(path, (editor.size, parts * editor.size), rate, sound))
-        drivers, few = _drivers(source, film, len(moves)), at_once(editor.device.type)
-        for frames in progress_bar(
-            _batches(drivers, few), "Animating", total=-(-len(moves) // few), disable=not progress
-        ):
+        end = len(moves) / rate if there > len(moves) else None
+        drivers, few = _drivers(source, film, len(moves), end), at_once(editor.device.type)
+        total = -(-min(there, len(moves)) // few)
+        for frames in progress_bar(_batches(drivers, few), "Animating", total=total, disable=not progress):
             results = to_uint8(_animated(editor, neutral, Track(moves.values[done : done + len(frames)])))
             for driver, result in zip(frames, results, strict=True):
                 shown = [] if alone or driver is None else [_fitted(driver, editor.size)]
@@ -210,19 +228,25 @@ def _batches(frames: Iterator[Any], few: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _drivers(source: Any, film: Film, total: int) -> Iterator[np.ndarray | None]:
-    """The driver's frames, at most ``total``, while its sound goes into the film; without a driver None, as often."""
+def _drivers(source: Any, film: Film, total: int, end: Fraction | None) -> Iterator[np.ndarray | None]:
+    """The driver's frames, at most ``total``, while its sound goes into the film; without a driver None, as often.
+
+    Args:
+        end: seconds after which the sound is left out; None: never.
+    """
     if source is None:
         yield from [None] * total
         return
     for packet in source.demux([*source.streams.video[:1], *source.streams.audio[:1]]):
-        if packet.stream.type == "audio":
+        late = end is not None and packet.pts is not None and packet.pts * packet.time_base >= end
+        if packet.stream.type == "audio" and not late:
             film.hear(packet)
-            continue
-        for frame in packet.decode():
-            if total > 0:
+        if packet.stream.type == "video" and total > 0:
+            for frame in packet.decode()[:total]:
                 yield upright(frame)
-            total -= 1
+                total -= 1
+        elif late and total == 0:
+            return  # of a long film no more is read
 
 
 def _fitted(picture: np.ndarray, side: int) -> np.ndarray:

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.preparation.pictures import is_picture
+from datamodules.preparation.pictures import PICTURE_ENDINGS, is_picture
 from facegan import figures
 from facegan.config import UserError
-from facegan.editing import FaceEditor, load, verdict
+from facegan.editing import FaceEditor, load, result_path, verdict
 from facegan.judges import SAME_PERSON, DlibJudge
 from facegan.pixels import to_uint8
 
@@ -37,7 +37,7 @@ def transfer_files(
 
     Args:
         run: a run folder, or an experiment's name for its newest run.
-        sources, targets: picture files; of one person, this is editing (TER-GAN 4.3).
+        sources, targets: picture files, or folders of them; of one person, this is editing (TER-GAN 4.3).
         out: a .png or .jpg file.
         paste_back: of one pair, write the target's whole picture instead of the crop.
         attention: a picture file for where AIP-GAN looks in the sources, on each of its levels.
@@ -45,9 +45,10 @@ def transfer_files(
     Raises:
         UserError: no picture of one side has a face; attention is asked of a method that has none.
     """
-    path = Path(out)
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise UserError(f"--out {out}: name a .png or .jpg file")
+    sources, targets = (_listed(places) for places in (sources, targets))
+    path = result_path(out, *sources, *targets)
+    if attention is not None:
+        result_path(attention, out, *sources, *targets, option="--attention")
     editor = load(run, checkpoint, can="transfer")
     if len(sources) == len(targets) == 1:
         source, target = editor.cut(sources[0]), editor.cut(targets[0])
@@ -75,11 +76,15 @@ def transfer_files(
     figures.save(path, figures.grid(rows, notes=notes))
     same = sum(note.startswith("same") for row in notes for note in row)
     return "\n".join([
-        f"{path}: {len(x_s)} expressions (columns) on {len(x_t)} people (rows){seen}",
+        f"{path}: {_count(len(x_s), 'expression')} (columns) on {_count(len(x_t), 'picture')} (rows){seen}",
         f"{judge.description}: {nearer} of {len(x_s) * len(x_t)} nearer to the person of their row than to the source, "
         f"{same} within {SAME_PERSON} of them (a threshold for photographs: generated people are often as near)",
         *(f"left out: {reason}" for reason in left_out),
     ])  # fmt: skip
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _attention(editor: FaceEditor, images: Tensor, out: str | None) -> str:
@@ -129,9 +134,7 @@ def recognise_files(run: str, places: Sequence[str], out: str | None = None, che
             if table:
                 table.writerow((picture, names[p.argmax()], *(f"{v:.4f}" for v in p)))
         if not results:
-            raise UserError(
-                f"nothing to recognise: {'; '.join(left_out) or 'no pictures in ' + ', '.join(places)}"
-            )
+            raise UserError(f"nothing to recognise: {'; '.join(left_out) or _none_in(places)}")
     width = max(len(name) for name, _ in results)
     lines = [f"{'':{width}}  {'expression':10}  " + "  ".join(f"{name:>9}" for name in names)]
     lines += [
@@ -162,6 +165,20 @@ def _table(out: str | None) -> Iterator[Any]:
             part.unlink()
             raise
     part.replace(out)
+
+
+def _listed(places: Sequence[str]) -> list[str]:
+    found = [str(picture) for picture in _pictures(places)]
+    if not found:
+        raise UserError(f"nothing to transfer: {_none_in(places)}")
+    return found
+
+
+def _none_in(places: Sequence[str]) -> str:
+    return (
+        f"looked in {', '.join(places)} and below for files ending in {', '.join(sorted(PICTURE_ENDINGS))}, "
+        "found none; name pictures, or a folder that has some"
+    )
 
 
 def _pictures(places: Sequence[str]) -> Iterator[Path]:

@@ -1,3 +1,6 @@
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -47,7 +50,13 @@ def test_constants_factors_and_smoothing():
 
 @pytest.mark.parametrize(
     ("items", "words"),
-    [(["AU12=7"], "between 0 and 5"), (["AU12"], "write a name and a number"), (["yaw=x"], "yaw=x")],
+    [
+        (["AU12=7"], "between 0 and 5"),
+        (["AU12"], "write a name and a number"),
+        (["yaw=x"], "yaw=x"),
+        (["yaw=30"], "radians; 30 degrees would be 0.524"),
+        (["pose=-2"], "radians"),
+    ],
 )
 def test_what_cannot_be_held_is_named(items, words):
     with pytest.raises(UserError, match=words):
@@ -64,18 +73,31 @@ def test_frames_without_a_face_repeat_the_one_before():
         filled(np.full((3, 20), np.nan), "film")
 
 
-def test_a_csv_is_read_by_its_frame_numbers(tmp_path):
-    """With a frame missing, and one that failed."""
+def written(path: Path, frames: Iterable[tuple[int, int]], aus: float = 0.5) -> Path:
+    """A CSV of frames and whether each succeeded; yaw is a tenth of the frame's number, AU12 ``aus`` times it."""
     header = list(SEQUENCE_HEADER)
     rows = []
-    for frame, success in ((1, 1), (2, 1), (4, 0), (5, 1)):
+    for frame, success in frames:
         row = dict.fromkeys(header, "0")
         row |= {"frame": str(frame), "confidence": "0.98", "success": str(success), "pose_Ry": str(frame / 10),
-                "AU12_r": str(frame / 2)}  # fmt: skip
+                "AU12_r": str(frame * aus)}  # fmt: skip
         rows.append(", ".join(row[name] for name in header))
-    path = tmp_path / "film.csv"
     path.write_text("\n".join([", ".join(header), *rows]) + "\n")
-    found = read_track(path)
+    return path
+
+
+def test_csvs_that_no_face_can_follow_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"f\.csv: AU12_r is 9\.5 in frame 19"):
+        read_track(written(tmp_path / "f.csv", [(1, 1), (19, 1)]))
+    with pytest.raises(UserError, match=r"e\.csv has a header and no frame"):
+        read_track(written(tmp_path / "e.csv", []))
+    with pytest.raises(UserError, match="--smooth=-3"):
+        track().smoothed(-3)
+
+
+def test_a_csv_is_read_by_its_frame_numbers(tmp_path):
+    """With a frame missing, and one that failed."""
+    found = read_track(written(tmp_path / "film.csv", [(1, 1), (2, 1), (4, 0), (5, 1)]))
     np.testing.assert_allclose(found.pose[:, 1], [0.1, 0.2, 0.2, 0.2, 0.5], atol=1e-6)
     np.testing.assert_allclose(found.au[:, 8], [0.5, 1, 1, 1, 2.5])
 

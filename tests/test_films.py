@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import av
 import numpy as np
 import pytest
@@ -7,27 +5,8 @@ import pytest
 from facegan.films import Film
 
 
-def with_sound(path: Path, codec: str, seconds: float = 1.0) -> Path:
-    """A film with a tone."""
-    with av.open(str(path), "w") as container:
-        video = container.add_stream("mpeg4", rate=25)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        sound = container.add_stream(codec, rate=16000)
-        sound.layout = "mono"
-        for k in range(int(25 * seconds)):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 5 * k, np.uint8), format="rgb24")
-            container.mux(video.encode(frame))
-        tone = (8000 * np.sin(np.arange(int(16000 * seconds)) * 0.2)).astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
-        frame.sample_rate = 16000
-        container.mux(sound.encode(frame))
-        container.mux(sound.encode(None))
-        container.mux(video.encode(None))
-    return path
-
-
 @pytest.mark.parametrize(("codec", "ending", "kept"), [("aac", "mp4", "aac"), ("pcm_s16le", "avi", "aac")])
-def test_the_other_film_s_sound_is_kept(tmp_path, codec, ending, kept):
+def test_the_other_film_s_sound_is_kept(with_sound, tmp_path, codec, ending, kept):
     driver = with_sound(tmp_path / f"driver.{ending}", codec)
     out = tmp_path / "out.mp4"
     with av.open(str(driver)) as source, Film(out, (48, 65), 25, source.streams.audio[0]) as film:

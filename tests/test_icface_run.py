@@ -18,6 +18,7 @@ from facegan.cli import main
 from facegan.config import UserError
 from facegan.driving import read_track
 from facegan.editing import load_module
+from facegan.faces import AU_NAMES
 from facegan.films import Film
 from facegan.judges.weights import save_judge
 from facegan.nets.au_regressor import AURegressor
@@ -143,21 +144,83 @@ def test_without_a_csv_the_attribute_head_looks_and_says_so(run, people, film, t
     assert frames(tmp_path / "o.mp4").shape == (12, 64, 64, 3)
 
 
-def test_drivers_are_mixed_held_and_scaled(run, people, tmp_path, monkeypatch):
-    seen = []
+def test_an_au_judge_looks_where_it_is_asked_to(run, people, film, home, tmp_path, monkeypatch, capsys):
+    torch.manual_seed(0)
+    save_judge(
+        home / "looker.safetensors",
+        AURegressor([4, 4, 8, 8]),
+        {"channels": [4, 4, 8, 8], "trained_on": "noise"},
+    )
+    seen = spied(monkeypatch)
+    asked = ["--driving", str(film), "--au-judge", str(home / "looker.safetensors")]
+    assert typed(run, people, *asked, "--out", str(tmp_path / "o.mp4")) == 0
+    said = capsys.readouterr().out
+    assert "noise" in said and "head pose from 13 landmarks" in said
+    values = np.concatenate(seen)
+    true = read_track(people / "p000001.csv").pose
+    yaw_and_roll = np.abs(values[:, 1:3] - true[:, 1:]).mean(0)
+    assert yaw_and_roll.max() < 0.12, "an untrained C_2 knows nothing"
+    missing = ["--driving", str(film), "--au-judge", "none.safetensors", "--out", str(tmp_path / "o.mp4")]
+    assert typed(run, people, *missing) == 2
+
+
+def spied(monkeypatch) -> list[np.ndarray]:
+    """Fills with what faces are asked to do."""
+    seen: list[np.ndarray] = []
     animated = reenacting._animated
     monkeypatch.setattr(
         reenacting, "_animated", lambda e, n, moves: seen.append(moves.values) or animated(e, n, moves)
     )
+    return seen
+
+
+def test_drivers_are_mixed_held_and_scaled(run, people, tmp_path, monkeypatch):
+    """An option may be typed again and again."""
+    seen = spied(monkeypatch)
     mine, other = people / "p000000.csv", people / "p000001.csv"
     assert typed(
-        run, people, "--driving-csv", str(mine), "--take", f"mouth={other}", "--set", "AU45=2", "--scale", "pose=0.5",
-        "--out", str(tmp_path / "o.mp4"),
+        run, people, "--driving-csv", str(mine), "--take", f"mouth={other}", "--take", f"AU05={other}",
+        "--set", "AU45=2", "--set", "AU01=1", "--scale", "pose=0.5", "--out", str(tmp_path / "o.mp4"),
     ) == 0  # fmt: skip
     values = np.concatenate(seen)
     np.testing.assert_allclose(values[:, :3], read_track(mine).pose / 2)
-    assert (values[:, 19] == 2).all()
-    assert np.array_equal(values[:, 3 + 8], read_track(other).au[:, 8])
+    assert (values[:, 19] == 2).all() and (values[:, 3] == 1).all()
+    for column in (8, AU_NAMES.index("AU05")):
+        assert np.array_equal(values[:, 3 + column], read_track(other).au[:, column])
+    assert np.array_equal(values[:, 3 + 4], read_track(mine).au[:, 4])
+
+
+def test_columns_are_taken_from_films_and_pictures_too(run, people, film, tmp_path, monkeypatch, capsys):
+    """Figs. 1 and 4: pose from one driver, expression from another, whatever they are."""
+    seen = spied(monkeypatch)
+    still = people / "p000001" / "000003.jpg"
+    estimated = editing.load(run).estimate(editing.load(run).cut(still).image[None])[1][0].numpy()
+    taken = ["--driving-csv", str(people / "p000000.csv"), "--take", f"pose={film}", f"mouth={still}"]
+    assert typed(run, people, *taken, "--out", str(tmp_path / "o.mp4")) == 0
+    said = capsys.readouterr().out
+    assert said.count("has no CSV") == 2
+    values = np.concatenate(seen)
+    np.testing.assert_allclose(values[:, 3 + 8], estimated[8], atol=0.01)  # two decoders of JPEG
+    assert len(np.unique(values[:, 1])) > 1
+    assert typed(run, people, "--driving", str(still), "--out", str(tmp_path / "o.png")) == 0
+    np.testing.assert_allclose(seen[-1][0, 3:], estimated, atol=0.01)
+    assert cv2.imread(str(tmp_path / "o.png")).shape == (64, 64, 3)
+
+
+def test_a_shorter_csv_ends_picture_and_sound(run, people, with_sound, tmp_path, capsys):
+    loud, out = with_sound(tmp_path / "loud.mp4", "aac", seconds=2), tmp_path / "o.mp4"
+    driven = ["--driving", str(loud), "--driving-csv", str(people / "p000001.csv")]
+    assert typed(run, people, *driven, "--out", str(out)) == 0
+    said = capsys.readouterr().out
+    assert "loud.mp4 has 50 frames, its drivers have 12: the shorter counts" in said
+    with av.open(str(out)) as made:
+        heard = sum(frame.samples for frame in made.decode(audio=0)) / 16000
+    assert len(frames(out)) == 12 and heard == pytest.approx(12 / 25, abs=0.15)
+
+
+def test_turns_beyond_the_network_s_reach_are_told(run, people, tmp_path, capsys):
+    assert typed(run, people, "--set", "yaw=1.2", "--out", str(tmp_path / "o.png")) == 0
+    assert "1 of 1 frames turn by more than 0.70 radians" in capsys.readouterr().out
 
 
 def test_frames_are_not_read_ahead(run, people, film, tmp_path, monkeypatch):
@@ -183,12 +246,16 @@ def test_frames_are_not_read_ahead(run, people, film, tmp_path, monkeypatch):
     assert counts == {"read": 12, "written": 12} and max(most) == 3
 
 
-def test_pictures_by_hand_a_sweep_and_the_neutral_face(run, people, tmp_path):
+def test_pictures_by_hand_a_sweep_and_the_neutral_face(run, people, tmp_path, monkeypatch):
     out = tmp_path / "o.png"
     assert typed(run, people, "--set", "AU12=4", "yaw=0.3", "--out", str(out)) == 0
     assert cv2.imread(str(out)).shape == (64, 64, 3)
     assert typed(run, people, "--sweep", "yaw", "--steps", "3", "--out", str(tmp_path / "s.png")) == 0
     assert cv2.imread(str(tmp_path / "s.png")).shape[1] > 4 * 64
+    seen = spied(monkeypatch)
+    held = ["--sweep", "yaw", "--steps", "3", "--set", "AU12=5", "--out", str(tmp_path / "t.png")]
+    assert typed(run, people, *held) == 0
+    assert (seen[0][:, 3 + 8] == 5).all() and np.array_equal(seen[0][:, 1], np.float32([-0.5, 0, 0.5]))
     assert typed(run, people, "--neutral", "--out", str(tmp_path / "n.png")) == 0
     assert cv2.imread(str(tmp_path / "n.png")).shape == (64, 64, 3)
 
@@ -196,10 +263,21 @@ def test_pictures_by_hand_a_sweep_and_the_neutral_face(run, people, tmp_path):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--out", "o.mp4"], "name a .png or .jpg file"),
+        (["--set", "AU12=2", "--out", "o.mp4"], "name a .png or .jpg file"),
+        (["--out", "o.png"], "nothing to do: give --driving"),
+        (["--set", "AU12=2", "--smooth", "2", "--out", "o.png"], "change a driver, and none is given"),
         (["--driving", "README.md", "--out", "o.mp4"], "no film that can be read"),
+        (["--take", "mouth", "--out", "o.mp4"], "write columns and a driver"),
+        (["--driving", "o.mp4", "--out", "o.mp4"], "would write over what the result is made from"),
+        (["--sweep", "yaw", "--out", "o.mp4"], "name a .png or .jpg file"),
+        (["--neutral", "--out", "o.mp4"], "name a .png or .jpg file"),
+        (["--neutral", "--set", "AU12=2", "--out", "o.png"], "--neutral and --set do not go together"),
+        (
+            ["--sweep", "yaw", "--driving", "f.mp4", "--out", "o.png"],
+            "--sweep and --driving do not go together",
+        ),
         (["--driving-csv", "nowhere.csv", "--out", "o.mp4"], "nowhere.csv"),
-        (["--driving-csv", "x.csv", "--out", "o.gif"], "a film is written as .mp4"),
+        (["--driving-csv", "x.csv", "--out", "o.gif"], "name a .mp4, .png or .jpg file"),
         (["--set", "AU99=1", "--out", "o.png"], "'AU99' is no AU"),
         (["--sweep", "nod", "--out", "o.png"], "'nod' is no AU"),
     ],

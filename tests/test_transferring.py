@@ -68,7 +68,7 @@ def test_a_run_leaves_a_grid_of_transfers_and_a_log(run):
 
 
 def test_transfer_from_python_is_the_method_s_own(run):
-    editor = editing.load(run, can="transfer")
+    editor = editing.load(run)
     source, target = torch.rand(2, 2, 3, 32, 32) * 2 - 1
     assert torch.equal(editor.transfer(source, target), editor.module.transfer(source, target))
     assert not editor.module.training
@@ -207,6 +207,13 @@ def test_a_start_from_something_else_is_refused(run, tmp_path):
         (["recognise", "RUN", "nowhere.jpg", "--out", "nowhere/a.csv"], "--out nowhere/a.csv: name a .csv file"),
         (["recognise", "RUN", "x.jpg", "--checkpoint", __file__], "is no checkpoint of facegan train"),
         (["transfer", "RUN", "--source", "a.jpg", "--target", "b.jpg", "--out", "o.gif"], "name a .png or .jpg file"),
+        (["transfer", "RUN", "--source", __file__, "--target", "b.jpg", "--out", __file__], "name a .png or .jpg file"),
+        (["transfer", "RUN", "--source", "a.jpg", "--target", "b.jpg", "--out", "b.jpg"], "would write over"),
+        (["transfer", "RUN", "--source", "a.jpg", "--target", "b.jpg", "--attention", "seen", "--out", "o.png"],
+         "--attention seen: name a .png or .jpg file"),
+        (["transfer", "RUN", "--source", "a.jpg", "--target", ".git", "--out", "o.png"],
+         "looked in .git and below for files ending in .bmp"),
+        (["recognise", "RUN", ".git"], "looked in .git and below"),
         (["transfer", "RUN", "--source", "a.jpg", "b.jpg", "--target", "c.jpg", "--paste", "--out", "o.png"],
          "--paste goes with one source"),
     ],

@@ -7,6 +7,7 @@ the comma, missing blocks, a fork's extra columns and the old 1.x order all read
 """
 
 import csv
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -21,9 +22,9 @@ _POSE = ("pose_Rx", "pose_Ry", "pose_Rz")
 _LANDMARKS = tuple(f"{axis}_{i}" for axis in "xy" for i in range(N_LANDMARKS))
 _SINGLE = ("frame", "face", "face_id", "confidence", "success")
 _BLOCKS = {
-    "au": ("AU intensities (AU01_r … AU45_r)", "-aus"),
-    "pose": ("head pose (pose_Rx, pose_Ry, pose_Rz)", "-pose"),
-    "landmarks": ("landmarks (x_0 … y_67)", "-2Dfp"),
+    "au": ("AU intensities (AU01_r … AU45_r)", "-aus", AU_COLUMNS),
+    "pose": ("head pose (pose_Rx, pose_Ry, pose_Rz)", "-pose", _POSE),
+    "landmarks": ("landmarks (x_0 … y_67)", "-2Dfp", _LANDMARKS),
 }
 _NOT_NUMBERS = [
     blank + text for blank in ("", " ") for text in ("nan", "-nan", "NaN", "-nan(ind)", "nan(ind)", "")
@@ -53,13 +54,16 @@ class OpenFaceTable:
         """This table, if it has the blocks ("au", "pose", "landmarks").
 
         Raises:
-            UserError: a block is missing as a whole; the message names the columns and OpenFace's flag.
+            UserError: a block, or a column of it, is missing; the message names the columns and OpenFace's flag.
         """
         for block in blocks:
-            if len(self) and np.isnan(getattr(self, block)[self.valid]).all() and self.valid.any():
-                what, flag = _BLOCKS[block]
+            what, flag, names = _BLOCKS[block]
+            values = getattr(self, block)[self.valid].swapaxes(1, -1).reshape(-1, len(names))
+            lost = [name for name, none in zip(names, np.isnan(values).all(0), strict=True) if none]
+            if lost and len(values):
+                lacks = f"has no {what}" if len(lost) == len(names) else f"lacks {', '.join(lost)}"
                 raise UserError(
-                    f"{self.path} has no {what}; run OpenFace again with {flag}, or with no flag at all"
+                    f"{self.path} {lacks}; run OpenFace again with {flag}, or with no flag at all"
                 )
         return self
 
@@ -138,7 +142,9 @@ def read_openface(path: Path, min_confidence: float = MIN_CONFIDENCE) -> OpenFac
             ),
         )
     except pa.ArrowInvalid as error:
-        raise UserError(f"{path} cannot be read as a CSV of OpenFace: {error}") from None
+        # Arrow counts columns; a user knows their names
+        said = re.sub(r"CSV column #(\d+)", lambda place: f"column {header[int(place[1])]}", str(error))
+        raise UserError(f"{path} cannot be read as a CSV of OpenFace: {said}") from None
     n = table.num_rows
     if cut and not n:
         raise UserError(f"{path} has no whole row: {cut[0]}")

@@ -202,6 +202,50 @@ def test_the_discriminator_learns_which_pictures_are_real():
     assert real > fake
 
 
+def test_the_discriminator_compares_the_target_with_the_synthesised_picture():
+    """A20: neither of them is the source's."""
+    module, data, seen = at(build(small()), "joint"), batch(), []
+    module.D.register_forward_hook(lambda _, inputs, out: seen.append(inputs[0]))
+    with torch.no_grad():
+        made = module.generator(data["source_image"], data["target_image"])
+    run(module, data, epochs=1, batches=1)
+    assert torch.equal(seen[0], data["target_image"])
+    assert torch.allclose(seen[1], made, atol=1e-5)
+
+
+def test_users_get_the_moving_average_from_the_first_stage_on():
+    module, data = build(small(ema_half_life=24, recogniser_epochs=0, w_if=0, w_ef=0)), batch()
+    wanted, beta = {}, 0.5 ** (12 / 24)
+
+    def follow(losses, rows, log=module.log_losses):
+        for name, value in weights(module.generator).items():  # the first is taken as it is
+            wanted[name] = beta * wanted.get(name, value) + (1 - beta) * value
+        log(losses, rows)
+
+    module.log_losses = follow
+    run(module, data, epochs=3, batches=2)
+    for name, value in module.generator_ema.module.named_parameters():
+        torch.testing.assert_close(value.data, wanted[name], atol=1e-6, rtol=1e-5)
+    own = module.generator(data["source_image"], data["target_image"])
+    averaged = module.transfer(data["source_image"], data["target_image"])
+    assert not torch.allclose(own, averaged)
+    assert torch.equal(averaged, module.generator_ema.module(data["source_image"], data["target_image"]))
+
+
+def test_rates_fall_over_the_second_half_of_stage_three():
+    """A21."""
+    module, seen = build(small(lr=1e-3)), []
+
+    def note(losses, rows, log=module.log_losses):
+        seen.append([optimizer.param_groups[0]["lr"] for optimizer in module.optimizers()[:2]])
+        log(losses, rows)
+
+    module.log_losses = note
+    run(module, batch(), epochs=4, batches=4)
+    assert seen[:15] == [[1e-3, 1e-3]] * 15
+    assert seen[15] == pytest.approx([5e-4, 5e-4])
+
+
 def test_the_recognisers_learn_people_and_expressions():
     module = at(build(small(lr_recogniser=2e-3)), "recognisers")
     who, what = recorded(module, "recogniser_identity"), recorded(module, "recogniser_expression")

@@ -130,17 +130,11 @@ def test_the_direct_term_keeps_the_animator_at_work_on_sources_themselves():
 
 
 @pytest.mark.parametrize("update", ["joint", "alternating"])
-@pytest.mark.parametrize("name", ["fa", "reconstruction", "identity"])
+@pytest.mark.parametrize("name", ["adv", "fa", "reconstruction", "identity"])
 def test_each_loss_alone_lowers_itself_for_both_generators(name, update):
+    alone = {} if name == "adv" else {f"w_{name}": 100.0}  # eq. 1 is always there
     config = small(
-        **{
-            **OFF,
-            "w_identity": 1e-9,
-            f"w_{name}": 100.0,  # eq. 1 is always there
-            "lr": 3e-4,
-            "update": update,
-            "generator_norm": "instance",
-        }
+        **{**OFF, "w_identity": 1e-9, **alone, "lr": 3e-4, "update": update, "generator_norm": "instance"}
     )
     module = joint(steps.only(build(config), 0))
     animated, neutral = recorded(module, name), recorded(module, f"{name}_n")
@@ -149,6 +143,39 @@ def test_each_loss_alone_lowers_itself_for_both_generators(name, update):
     assert animated[-1] < 0.95 * animated[0], (animated[0], animated[-1])
     assert min(neutral[-5:]) < 0.95 * max(neutral[:5]), neutral
     assert moved(before, module, 2) == {"reenactor.G_N", "reenactor.G_A"}
+
+
+@pytest.mark.parametrize("update", ["joint", "alternating"])
+def test_eq_5_adds_up_both_generators_terms_against_their_own_attributes(update, monkeypatch):
+    """From D's answers and the pictures by hand: eq. 1 on logits, eq. 2 with FA_D and FA_N, eq. 4, the weights."""
+    module = joint(build(small(w_identity=0, w_fa=3.0, w_reconstruction=7.0, update=update)))
+    data, totals, judged = batch(), [], []
+    monkeypatch.setattr(module, "take_step", lambda optimizer, loss: totals.append(loss.item()))
+    module.D.register_forward_hook(lambda _, inputs, out: judged.append((inputs[0], *out)))
+    run(module, data, epochs=1, batches=1)
+
+    fa_d = module.attributes(data["target_pose"], data["target_au"])
+    fa_n = torch.tensor([0.5] * 3 + [0.0] * 17).expand(4, -1)
+
+    def log_term(logits: torch.Tensor, real: bool) -> float:
+        return -torch.log(torch.sigmoid(logits if real else -logits)).mean().item()
+
+    def squares(attributes: torch.Tensor, wanted: torch.Tensor) -> float:
+        return (attributes - wanted).square().sum(1).mean().item()
+
+    (x, *of_x), (_, fake_a, _), (_, fake_n, _), *of_generators = judged
+    assert torch.equal(x, data["target_image"]) and len(of_generators) == 2
+    d = 2 * log_term(of_x[0], True) + log_term(fake_a, False) + log_term(fake_n, False)
+    assert totals[0] == pytest.approx(d + 3 * squares(of_x[1], fa_d), rel=1e-5)
+
+    (animated, *of_a), (neutral, *of_n) = of_generators
+    g_a = log_term(of_a[0], True) + 3 * squares(of_a[1], fa_d) + 7 * F.l1_loss(animated, x).item()
+    module.reenactor.G_A.eval()
+    truth = module.reenactor.G_A(data["source_image"], fa_n)
+    far = F.l1_loss(neutral, truth).item()
+    g_n = log_term(of_n[0], True) + 3 * squares(of_n[1], fa_n) + 7 * far
+    wanted = [g_a + g_n] if update == "joint" else [g_a, g_n]
+    assert totals[1:] == pytest.approx(wanted, rel=1e-4)
 
 
 def test_joint_lets_the_animator_teach_the_neutraliser_and_alternating_does_not():

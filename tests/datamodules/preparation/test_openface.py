@@ -96,6 +96,22 @@ def test_missing_blocks_are_unknown_and_named_when_required(tmp_path):
         table.require("landmarks")
 
 
+def test_a_single_missing_column_is_named_when_required(tmp_path):
+    columns = csv_rows(POINTS, AUS)
+    without = {name: values for name, values in columns.items() if name not in ("AU12_r", "pose_Ry", "y_3")}
+    table = read_openface(write_csv(tmp_path / "a.csv", without))
+    for block, name in (("au", "AU12_r"), ("pose", "pose_Ry"), ("landmarks", "y_3")):
+        with pytest.raises(UserError, match=rf"a\.csv lacks {name}; run OpenFace again"):
+            table.require(block)
+
+
+def test_words_in_a_column_of_numbers_are_named_by_the_column(tmp_path):
+    columns = csv_rows(POINTS, AUS)
+    columns["AU12_r"] = [1.0, "abc", 2.0]
+    with pytest.raises(UserError, match=r"a\.csv cannot be read .* column AU12_r.*abc"):
+        read_openface(write_csv(tmp_path / "a.csv", columns))
+
+
 def test_header_only_is_an_empty_table(tmp_path):
     columns = {name: [] for name in csv_rows(POINTS, AUS, lead=STILL)}
     table = read_openface(write_csv(tmp_path / "a.csv", columns))
