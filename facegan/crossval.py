@@ -56,8 +56,8 @@ def crossval(
     if config.init_from:
         config.init_from = str(starting_point(config.init_from))  # missing, it is said before any work
     check("--folds", folds, at_least=2)
-    if only is not None:
-        check("--fold", only, at_least=0, at_most=folds - 1)
+    if only is not None and not 0 <= only < folds:
+        raise UserError(f"--fold={only}: folds are counted from 0, so {folds} of them end with {folds - 1}")
     home = family(f"{config.name}-{folds}folds", overrides)
     for fold in range(folds):
         check_same(Run(home / f"fold-{fold}"), config)
@@ -119,13 +119,14 @@ def _summary(
     """Table 1 over all folds, the confusion matrix, and Fig. 5 of the first fold's test people."""
     table, figure, whole = home / "table1.md", home / "fig5.png", home / "crossval.json"
     whole.write_text(json.dumps({"command": command, "folds": results}, indent=1) + "\n")
-    table.write_text(report.tergan_table1(results, f"TER-GAN ({config.name})", command))
+    stage_two = config.method.epochs > 0
+    table.write_text(report.tergan_table1(results, config.name, command, stage_two))
     codes = np.load(home / "fold-0" / "evaluation" / CODES)
     labels = [EXPRESSIONS[k] for k in codes["expression"]]
     panels = {
         f"{title}\nsilhouette {number(results[0][name]['silhouette_expression'], 2)} by expression, "
         f"{number(results[0][name]['silhouette_identity'], 2)} by person": embedding(codes[name])
-        for title, name in (("CNN baseline", BASELINE), ("TER-GAN", OURS))
+        for title, name in (("CNN baseline", BASELINE), ("TER-GAN", OURS))[: 1 + stage_two]
     }
     figures.scatter(figure, panels, labels, figures.provenance(results[0]["generated"]))
     return {"table": table, "t-SNE": figure, "all figures": whole}

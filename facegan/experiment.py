@@ -84,12 +84,9 @@ def starting_point(init_from: str) -> Path:
     """
     try:
         found = Path(init_from) if Path(init_from).is_file() else find_run(init_from).checkpoint()
-    except UserError:
-        what = (
-            f"train it first: facegan train {init_from}"
-            if init_from in experiments()
-            else "no such checkpoint"
-        )
+    except UserError as error:
+        first = f"train it first: facegan train {init_from}"
+        what = first if init_from in experiments() else f"no such checkpoint file, and {error}"
         raise UserError(f"init_from={init_from}: {what}") from None
     if found.name == WEIGHTS:
         raise UserError(f"init_from={init_from}: packed for use, without what training needs; name a run")
@@ -258,8 +255,9 @@ def train(config: ExperimentConfig, resume: Run | None = None, into: Run | None 
         train_judge(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)
-    if all(root.exists() for root in data.roots()) and hasattr(config.method, "check_files"):
-        config.method.check_files()  # not after an hour of preparing; missing data is said first
+    # not after an hour of generating or preparing; data that nobody will generate is missed first
+    if hasattr(config.method, "check_files") and (config.generate or all(r.exists() for r in data.roots())):
+        config.method.check_files()
     data.prepare_data()
     data.setup("fit")
     _say(data.describe())

@@ -93,7 +93,11 @@ def test_every_fold_once_and_then_a_table(people, homes, monkeypatch, capsys):
     [
         (("eggan_demo",), "eggan has none"),
         (("tergan_oulu", 1), "--folds=1"),
-        (("tergan_oulu", 8, (), 8), "--fold=8"),
+        (("tergan_oulu", 8, (), 8), "--fold=8: folds are counted from 0, so 8 of them end with 7"),
+        (
+            ("tergan_oulu", 8, ("init_from=nosuch",)),
+            "init_from=nosuch: no such checkpoint file, and .*nosuch",
+        ),
         (("tergan_oulu", 8, ("data.splits=mine.csv",)), "cuts the people into folds itself"),
         (("tergan_oulu_finetuned",), "train it first: facegan train tergan_bu4dfe"),
     ],

@@ -108,7 +108,7 @@ def test_several_make_a_grid_and_what_has_no_face_is_named(run, people, tmp_path
         == 0
     )
     said = capsys.readouterr().out
-    assert "2 expressions (columns) on 2 people (rows)" in said and "of 4 nearer to the person" in said
+    assert "2 expressions (columns) on 2 pictures (rows)" in said and "of 4 nearer to the person" in said
     assert "left out:" in said and "wall.png" in said
     height, width = cv2.imread(str(out)).shape[:2]
     assert height >= 3 * 96 and width >= 3 * 96

@@ -163,7 +163,8 @@ TABLES: tuple[PaperTable, ...] = (
         "TER-GAN", "Table 1: recognition of six expressions",
         ("accuracy, % ↑", "mean over classes, % ↑", "identity read off f(e), % ↓"),
         _padded({f"{name}, {setting}": (value,) for name, (setting, value) in TERGAN_TABLE1.items()}, 3), "Oulu-CASIA",
-        _OULU, _protocol("recognition"), _recognised, ("CNN baseline",), "facegan crossval {} --folds 8",
+        (*_OULU, "tergan_oulu_cnn"), _protocol("recognition"), _recognised, ("CNN baseline",),
+        "facegan crossval {} --folds 8",
         over_people={
             "accuracy, % ↑": percent(mean_of("recognised")),
             "mean over classes, % ↑": percent(mean_of_classes("recognised")),

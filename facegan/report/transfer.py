@@ -4,20 +4,27 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from facegan.faces import EXPRESSIONS
 from facegan.published import AIPGAN_TABLE1, TERGAN_TABLE1
 from facegan.tables import COPY_SOURCE, COPY_TARGET, markdown_table, number, origin
 
 
-def tergan_table1(results: Mapping[int, Mapping[str, Any]], method: str, command: str) -> str:
+def tergan_table1(
+    results: Mapping[int, Mapping[str, Any]], experiment: str, command: str, stage_two: bool = True
+) -> str:
     """TER-GAN's Table 1 as Markdown: accuracy over the folds, what the codes still tell, the confusion matrix.
 
     Args:
         results: what ``protocols.recognition.measure`` gives for each fold.
-        method: name of our row.
+        experiment: names our rows.
+        stage_two: whether there was one; without it the encoder is the CNN baseline still.
     """
     first = results[min(results)]
-    ours = {f"CNN baseline of {method}": "baseline", method: "ours"}
+    ours = {f"CNN baseline ({experiment})": "baseline"} | (
+        {f"TER-GAN ({experiment})": "ours"} if stage_two else {}
+    )
     published = [[f"{name}, published (Oulu-CASIA)", setting, number(value), *[""] * 5]
                  for name, (setting, value) in TERGAN_TABLE1.items()]  # fmt: skip
     rows = []
@@ -32,10 +39,10 @@ def tergan_table1(results: Mapping[int, Mapping[str, Any]], method: str, command
     people = sum(r["people"] for r in results.values())
     pictures = sum(r["pictures"] for r in results.values())
     names = [EXPRESSIONS[k] for k in first["classes"]]
-    confusion = [
-        [sum(r["ours"]["confusion"][i][j] for r in results.values()) for j in range(len(names))]
-        for i in range(len(names))
-    ]
+    confusion = {
+        name: np.sum([r[key]["confusion"] for r in results.values()], axis=0) for name, key in ours.items()
+    }
+    compared = f"Gain over the baseline: {_with_error(*gain, 100)} points. " if stage_two else ""
     codes = {
         k: _over_folds([r["identity_code"][k] for r in results.values()]) for k in first["identity_code"]
     }
@@ -58,12 +65,18 @@ def tergan_table1(results: Mapping[int, Mapping[str, Any]], method: str, command
         "authors' own. Identity from f(e): a linear probe on training people, learnt on random halves of\n"
         "their pictures (of which those of one sequence are nearly alike), or on half of the expressions; chance is "
         f"{number(100 * first['chance_identity'])} %.\n",
-        f"Gain over the baseline: {_with_error(*gain, 100)} points. On f(i), a linear probe names the person in "
+        f"{compared}On f(i), a linear probe names the person in "
         f"{_with_error(*codes['identity_probe'], 100)} %,\nthe expression of test people in "
         f"{_with_error(*codes['expression_probe'], 100)} %.\n",
-        f"## Confusion of {method}: true (rows) and given expression\n",
-        markdown_table(
-            ["", *names], [[name, *map(str, row)] for name, row in zip(names, confusion, strict=True)]
+        *(
+            part
+            for name, counts in confusion.items()
+            for part in (
+                f"## Confusion of {name}: true (rows) and given expression\n",
+                markdown_table(
+                    ["", *names], [[true, *map(str, row)] for true, row in zip(names, counts, strict=True)]
+                ),
+            )
         ),
     ]
     lines = [f"Data: {first['data']}"]

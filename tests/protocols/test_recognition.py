@@ -84,9 +84,18 @@ def test_the_embedding_keeps_groups_together():
 def test_table_1_has_the_published_rows_and_both_of_ours(result):
     folds = {k: json_ready(result | {"data": "generated Oulu-CASIA", "generated": "ict"}) for k in range(3)}
     folds[2] = folds[2] | {"ours": folds[2]["ours"] | {"accuracy": 0.5}}
-    text = report.tergan_table1(folds, "TER-GAN (tergan_demo)", "facegan crossval tergan_demo --folds 3")
-    for part in ("89.65", "73.14", "DTAGN", "CNN baseline of TER-GAN (tergan_demo)", "±", "ict head",
-                 "3 folds of people", "facegan crossval tergan_demo --folds 3", "324 pictures of 18"):  # fmt: skip
+    text = report.tergan_table1(folds, "tergan_demo", "facegan crossval tergan_demo --folds 3")
+    for part in (
+        "89.65", "73.14", "DTAGN", "CNN baseline (tergan_demo)", "TER-GAN (tergan_demo)", "Gain over", "±", "ict head",
+        "3 folds of people", "facegan crossval tergan_demo --folds 3", "324 pictures of 18",
+    ):  # fmt: skip
         assert part in text, part
+    counts = np.sum([f["baseline"]["confusion"] for f in folds.values()], axis=0)
+    shown = text.split("Confusion of CNN baseline")[1].split("##")[0].split("|\n")[2:]
+    assert [[int(n) for n in line.split("|")[2:]] for line in shown if "|" in line] == counts.tolist()
+    alone = report.tergan_table1(
+        folds, "tergan_oulu_cnn", "facegan crossval tergan_oulu_cnn", stage_two=False
+    )
+    assert "CNN baseline (tergan_oulu_cnn)" in alone and "TER-GAN (" not in alone and "Gain" not in alone
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in lines[:14]}) == 1, "every row has as many cells"
