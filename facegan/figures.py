@@ -88,7 +88,7 @@ def grid(
 def attention(
     faces: np.ndarray, levels: Sequence[np.ndarray], rows: Sequence[str] = (), caption: str = ""
 ) -> np.ndarray:
-    """Faces (N, S, S, 3) uint8, and beside each its attention on every level, blue where it is low and red where high.
+    """Faces (N, S, S, 3) uint8, and beside each its attention on every level, blue where it is 0 and red where 1.
 
     Args:
         levels: of each level, attention (N, s, s) in 0..1.
@@ -106,7 +106,11 @@ def attention(
             heat = 255 * np.concatenate([high, np.zeros_like(high), 1 - high], 2)
             row.append((0.5 * grey + 0.5 * heat).clip(0, 255).astype(np.uint8))
         pictures.append(list(row))
-    return grid(pictures, ["input", *(f"level {k}" for k in range(1, len(levels) + 1))], rows, caption)
+    columns = [
+        "input",
+        *(f"level {k}: {level.shape[1]}x{level.shape[2]}" for k, level in enumerate(levels, 1)),
+    ]
+    return grid(pictures, columns, rows, " · ".join(filter(None, ("blue 0, red 1", caption))))
 
 
 def save(path: Path, picture: np.ndarray) -> Path:
