@@ -135,13 +135,16 @@ def test_unchanged_aus_stay_as_they_are():
         (["--au", "AU12=4", "--out", "x.tiff"], "name a .png"),
         (["--au", "AU12=4", "--image", "none.jpg"], "file is missing"),
         (["--au", "AU12=4", "--image", "."], "a folder, not a picture"),
+        (["--au", "AU12=4", "--image", "a.png", "--image", "b.png"], "several pictures make a grid"),
+        (["--au", "AU12=4", "--au", "AU99=1"], "unknown action unit"),
         (["--au", "AU12=4", "--checkpoint", "best2"], "no checkpoint"),
         (["--like-au", "none.csv"], "none.csv"),
     ],
 )
 def test_mistakes_are_one_sentence(run, picture, options, words, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    argv = ["edit", str(run.folder), "--image", picture, "--out", str(tmp_path / "out.png"), *options]
+    image = [] if "--image" in options else ["--image", picture]
+    argv = ["edit", str(run.folder), *image, "--out", str(tmp_path / "out.png"), *options]
     assert main(argv) == 2
     said = capsys.readouterr().err
     assert words in said
