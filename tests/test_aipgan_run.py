@@ -76,8 +76,13 @@ def test_one_run_logs_every_stage(run):
     assert any(row["val/truth_l1"] for row in rows) and len(list(run.samples.glob("*.png"))) == 4
 
 
-def test_a_resume_between_stages_ends_where_the_whole_run_does(run, home, options):
-    stopped = experiment.train(config(home, [*options, "trainer.max_batches=11"]))
+@pytest.mark.parametrize("stages_done", [2, 2.75])
+def test_a_resume_between_and_in_stages_ends_where_the_whole_run_does(run, home, options, stages_done):
+    batches = len([row for row in csv.DictReader(run.metrics.open()) if row["stage"]])
+    assert batches % 4 == 0
+    stopped = experiment.train(
+        config(home, [*options, f"trainer.max_batches={int(stages_done * batches / 4)}"])
+    )
     again = experiment.train(config(home, options), resume=stopped)
     whole, resumed = (
         torch.load(r.last, map_location="cpu", weights_only=True)["state_dict"] for r in (run, again)
