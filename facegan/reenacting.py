@@ -16,7 +16,7 @@ import torch
 from rich.progress import track as progress_bar
 from torch import Tensor
 
-from datamodules.preparation.pictures import upright
+from datamodules.preparation.pictures import is_picture, upright
 from facegan import figures
 from facegan.config import UserError, check
 from facegan.drivers import Drivers, opened
@@ -70,23 +70,14 @@ def reenact_file(
         UserError: there is no face, no driver, or a name, number or file that is none.
     """
     further = [_taken(item) for item in take]
-    sweep("pose", [0.0]).smoothed(smooth).scaled(factors).holding(
-        constants
-    )  # before hours of film are looked at
-    path = result_path(
-        out, source, driving, driving_csv, *(file for _, file in further), kinds=(".mp4", *PICTURES)
-    )
-    driven = driving or driving_csv or further
-    if not driven and (factors or smooth):
-        raise UserError(
-            "--scale and --smooth change a driver, and none is given; hold columns with --set AU12=3"
-        )
-    if not driven and not constants:
-        raise UserError(
-            "nothing to do: give --driving FILM, --driving-csv CSV, --take mouth=CSV, or --set AU12=3"
-        )
-    if not driven and path.suffix.lower() == ".mp4":
-        raise UserError(f"--out {out}: of --set alone one picture is made; name a .png or .jpg file")
+    inputs = (source, driving, driving_csv, *(file for _, file in further))
+    path = result_path(out, *inputs, kinds=(".mp4", *PICTURES))
+    film = path.suffix.lower() == ".mp4"
+    if driving is not None and not film and not is_picture(Path(driving)):
+        raise UserError(f"--out {out}: what {driving} drives is a film; name an .mp4 file")
+    _check_numbers(constants, factors, smooth)
+    if not (driving or driving_csv or further):
+        _check_by_hand(out, film, constants, factors, smooth)
     editor = load(run, checkpoint, can="reenact")
     editor.half = half
     face = editor.cut(source).image[None]
@@ -94,15 +85,15 @@ def reenact_file(
     drivers = Drivers(editor, au_judge, progress)
     moves = _moves(drivers, driving, driving_csv, further).smoothed(smooth).scaled(factors).holding(constants)
     notes = drivers.said + _beyond(moves, float(editor.module.pose_range))
-    if path.suffix.lower() != ".mp4":
-        if len(moves) > 1:
-            raise UserError(f"--out {out}: {len(moves):,} frames make a film; name an .mp4 file")
+    if film:
+        written = _film(editor, face, neutral, moves, driving, path, alone, progress, notes)
+        done = f"{path}: {written:,} frames of {editor.size}x{editor.size}"
+    elif len(moves) > 1:
+        raise UserError(f"--out {out}: {len(moves):,} frames make a film; name an .mp4 file")
+    else:
         (picture,) = to_uint8(_animated(editor, neutral, moves))
         figures.save(path, picture)
         done = f"{path}: 1 picture of {picture.shape[1]}x{picture.shape[0]}"
-    else:
-        written = _film(editor, face, neutral, moves, driving, path, alone, progress, notes)
-        done = f"{path}: {written:,} frames of {editor.size}x{editor.size}"
     return "\n".join([done, *notes])
 
 
@@ -151,6 +142,25 @@ def _taken(item: str) -> tuple[str, str]:
     return names, file
 
 
+def _check_numbers(constants: Sequence[str], factors: Sequence[str], smooth: float) -> None:
+    """Refuse what no track can do, before hours of film are looked at."""
+    sweep("pose", [0.0]).smoothed(smooth).scaled(factors).holding(constants)
+
+
+def _check_by_hand(
+    out: str, film: bool, constants: Sequence[str], factors: Sequence[str], smooth: float
+) -> None:
+    """Refuse what only a driver can do, where there is none."""
+    if factors or smooth:
+        raise UserError("--scale and --smooth change a driver, and none is given; hold columns with --set")
+    if not constants:
+        raise UserError(
+            "nothing to do: give --driving FILM, --driving-csv CSV, --take mouth=CSV, or --set AU12=3"
+        )
+    if film:
+        raise UserError(f"--out {out}: of --set alone one picture is made; name a .png or .jpg file")
+
+
 def _moves(
     drivers: Drivers, driving: str | None, csv: str | None, further: Sequence[tuple[str, str]]
 ) -> Track:
@@ -170,9 +180,8 @@ def _moves(
 def _beyond(moves: Track, reach: float) -> list[str]:
     """A note, where heads turn further than the network's attributes go."""
     far = int((np.abs(moves.pose) > reach).any(1).sum())
-    return [
-        f"{far:,} of {len(moves):,} frames turn by more than {reach:.2f} radians, and are taken for that"
-    ] * bool(far)
+    note = f"{far:,} of {len(moves):,} frames turn by more than {reach:.2f} radians, and are taken for that"
+    return [note] if far else []
 
 
 def _animated(editor: FaceEditor, neutral: Tensor, moves: Track) -> Tensor:

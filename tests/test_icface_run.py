@@ -268,6 +268,8 @@ def test_pictures_by_hand_a_sweep_and_the_neutral_face(run, people, tmp_path, mo
         (["--set", "AU12=2", "--smooth", "2", "--out", "o.png"], "change a driver, and none is given"),
         (["--driving", "README.md", "--out", "o.mp4"], "no film that can be read"),
         (["--take", "mouth", "--out", "o.mp4"], "write columns and a driver"),
+        (["--take", "nose=f.mp4", "--out", "o.mp4"], "'nose' is no AU"),
+        (["--driving", "f.mp4", "--out", "o.png"], "what f.mp4 drives is a film"),
         (["--driving", "o.mp4", "--out", "o.mp4"], "would write over what the result is made from"),
         (["--sweep", "yaw", "--out", "o.mp4"], "name a .png or .jpg file"),
         (["--neutral", "--out", "o.mp4"], "name a .png or .jpg file"),
