@@ -20,7 +20,7 @@ from facegan.editing import load_module
 from facegan.experiment import build_data, check_same, starting_point, train
 from facegan.experiment_config import ExperimentConfig, load_config
 from facegan.faces import EXPRESSIONS
-from facegan.findings import PICTURES, RECOGNITION
+from facegan.findings import PICTURES, RECOGNITION, WHOLE
 from facegan.protocols.common import json_ready, write_pairs
 from facegan.protocols.recognition import BASELINE, OURS, embedding, encode, measure, recognised
 from facegan.runs import Run, family
@@ -82,6 +82,8 @@ def _do(config: ExperimentConfig, run: Run, folds: int, fold: int) -> None:
     data.prepare_data()
     people = Store(data.store_path()).records.everybody()
     by = getattr(config.data, "fold_by", "shuffled")
+    if len(people) > 1:
+        check(f"--folds (of {len(people)} people)", folds, at_most=len(people))
     run.folder.mkdir(parents=True, exist_ok=True)
     config.data.splits = str(run.folder / "fold.csv")
     write_people(run.folder / "fold.csv", fold_parts(people, folds, fold, by, config.seed))
@@ -117,7 +119,7 @@ def _summary(
     config: ExperimentConfig, home: Path, results: dict[int, dict[str, Any]], command: str
 ) -> dict[str, Path]:
     """Table 1 over all folds, the confusion matrix, and Fig. 5 of the first fold's test people."""
-    table, figure, whole = home / "table1.md", home / "fig5.png", home / "crossval.json"
+    table, figure, whole = home / "table1.md", home / "fig5.png", home / WHOLE
     whole.write_text(json.dumps({"command": command, "folds": results}, indent=1) + "\n")
     stage_two = config.method.epochs > 0
     table.write_text(report.tergan_table1(results, config.name, command, stage_two))

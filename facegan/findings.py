@@ -16,6 +16,8 @@ FINDINGS = "evaluation.json"
 """What every protocol leaves in a run's folder ``evaluation``."""
 RECOGNITION = "recognition.json"
 """What a fold of a cross-validation leaves there."""
+WHOLE = "crossval.json"
+"""What all folds together leave in the folder above: command and figures."""
 PICTURES = "pictures.csv"
 """What it leaves of each picture beside it: person, expression, and whether it was recognised."""
 SOURCES = ("each person's calmest picture", "each person's strongest expression")

@@ -76,10 +76,20 @@ def test_every_fold_once_and_then_a_table(people, homes, monkeypatch, capsys):
     row = next(line for line in text.splitlines() if line.startswith("| **"))
     assert row.count("[") == 2, "intervals over the people of all folds"
 
+    # folds of another cross-validation that is not whole are not mixed with these, and the row's command is its own
+    other = [*options(people), "trainer.checkpoint_every=7"]
+    crossval(str(file), 2, other, only=1)
+    text = document(all_runs(), homes).split("### Table 1: recognition")[1].split("###")[0]
+    assert next(line for line in text.splitlines() if line.startswith("| **")) == row
+    assert "commands:" not in text and "checkpoint_every" not in text
+    with pytest.raises(UserError, match=r"--folds \(of 5 people\)=9"):
+        crossval(str(file), 9, options(people))
+
     # measured again without training again
     (home / "fold-0" / "evaluation" / "recognition.json").unlink()
+    trained.clear()
     crossval(str(file), 2, options(people))
-    assert trained == ["fold-1", "fold-0", "fold-0"]
+    assert trained == ["fold-0"]
     assert json.loads(written["all figures"].read_text()) == whole, "its checkpoint was at its end"
 
     # folds of another training are neither taken as done nor gone on with

@@ -1,5 +1,6 @@
 """What has been evaluated: runs, ablations over seeds and cross-validations, grouped by experiment."""
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from yaml import YAMLError
 
 from facegan.config import UserError, runs_home
 from facegan.experiment_config import load_config, plain
-from facegan.findings import FINDINGS, PICTURES, RECOGNITION, read_findings
+from facegan.findings import FINDINGS, PICTURES, RECOGNITION, WHOLE, read_findings
 from facegan.methods import METHODS, TITLES
 from facegan.runs import Run
 
@@ -81,7 +82,7 @@ def collect(runs: Iterable[Run]) -> tuple[list[Evaluated], list[str]]:
     Args:
         runs: oldest first, as ``runs.all_runs`` gives them.
     """
-    found: dict[tuple[str, int, str], Evaluated] = {}
+    found: dict[tuple[str, int, str, str], Evaluated] = {}
     broken: list[str] = []
     for run in runs:
         for name, read in ((FINDINGS, _evaluated), (RECOGNITION, _recognised)):
@@ -91,10 +92,11 @@ def collect(runs: Iterable[Run]) -> tuple[list[Evaluated], list[str]]:
                 broken.append(str(error))
                 continue
             if one is not None:
-                key = (f"{one.experiment} {one.changes}", one.seed, name)
+                family = str(one.folder.parent.parent) if name == RECOGNITION else ""
+                key = (f"{one.experiment} {one.changes}", one.seed, name, family)
                 found.pop(key, None)  # the newest stands last
                 found[key] = one
-    return _labelled(list(found.values())), broken
+    return _labelled(_of_one_family(list(found.values()))), broken
 
 
 def _evaluated(run: Run) -> Evaluated | None:
@@ -114,15 +116,39 @@ def _recognised(run: Run) -> Evaluated | None:
     path = run.evaluation / RECOGNITION
     if not path.is_file():
         return None
-    config, home = _config(run), run.folder.parent / "crossval.json"
-    command = f"facegan crossval {config.name}"
-    if home.is_file():
-        command = read_findings(home, ("command",))["command"]
-    method = f"{TITLES.get(config.method.name, config.method.name)} ({config.name})"
-    result = read_findings(path, ("ours", "baseline", "data"))
-    result |= {"protocol": "recognition", "method": method, "command": command, "judges": {}}
+    config, home = _config(run), run.folder.parent
+    keys = [
+        key for key in typed(config) if not key.startswith("data.splits=")
+    ]  # which each fold has its own of
+    folds = re.search(r"-(\d+)folds", home.name)
+    count = ["--folds", folds[1]] if folds else []
+    command = shlex.join(["facegan", "crossval", config.name, *count, *keys])
+    if (home / WHOLE).is_file():
+        command = read_findings(home / WHOLE, ("command",))["command"]
+    title = TITLES.get(config.method.name, config.method.name)
+    result = dict(read_findings(path, ("ours", "baseline", "data")))
+    if config.method.epochs == 0:  # what was measured is the baseline itself
+        title = "CNN baseline"
+        del result["baseline"]
+    result |= {
+        "protocol": "recognition", "method": f"{title} ({config.name})", "command": command, "judges": {},
+    }  # fmt: skip
     fold = int(run.folder.name.rpartition("-")[2])
-    return Evaluated(config.name, changes(config), fold, path.parent, result, command)
+    return Evaluated(config.name, changes(config), fold, path.parent, result, command, keys=keys)
+
+
+def _of_one_family(evaluations: list[Evaluated]) -> list[Evaluated]:
+    """Without the folds of all but one cross-validation of each label: the newest that is whole, or else the newest."""
+
+    def home(one: Evaluated) -> Path | None:
+        return one.folder.parent.parent if one.result["protocol"] == "recognition" else None
+
+    chosen: dict[str, Path] = {}
+    for one in evaluations:
+        name, folder = f"{one.experiment} {one.changes}", home(one)
+        if folder and ((folder / WHOLE).is_file() or not (chosen.get(name, folder) / WHOLE).is_file()):
+            chosen[name] = folder
+    return [one for one in evaluations if home(one) in (None, chosen.get(f"{one.experiment} {one.changes}"))]
 
 
 def _config(run: Run) -> Any:

@@ -14,6 +14,7 @@ SMALL = {
     "pretrain_epochs": 0, "critic_norm": "group",
 }  # fmt: skip
 WEIGHTS = [key for key in TERGANConfig.__dataclass_fields__ if key.startswith("w_")]
+FAKE = 6
 SIX = [EXPRESSIONS.index(name) for name in TERGANConfig().expressions]
 
 
@@ -71,6 +72,16 @@ def test_stage_one_trains_the_classifiers_alone_and_ends_with_attaching_them():
     assert (
         module.recognise(data["source_image"]).argmax(1) == module.classes[data["source_expression"]]
     ).all()
+    people = module.pretrained(data["source_image"], data["target_image"])[1].argmax(1)
+    assert torch.equal(people, data["target_identity"]), "G_et has learnt who the target is, not the source"
+
+
+def test_the_baseline_is_the_encoder_as_stage_one_left_it():
+    module, x = build(small(pretrain_epochs=1, lr=1e-3)), batch()["source_image"]
+    run(module, batch(), epochs=2, batches=3)
+    codes, baseline = module.expression_codes(x), module.expression_codes(x, baseline=True)
+    assert torch.equal(baseline, module.pretrained.G_es(x)) and not torch.equal(codes, baseline)
+    assert torch.equal(codes, module.generator_ema.module.G_es(x))
 
 
 def test_without_attaching_stage_one_leaves_the_generator_as_it_was():
@@ -227,6 +238,63 @@ def test_the_discriminator_learns_expressions_people_and_fakes():
     assert moved(before, module) <= {"D", "generator_ema"}
 
 
+def test_eq_4_is_low_where_the_critic_tells_real_codes_from_fakes():
+    real, fake = torch.full((4, 1), 5.0), torch.full((4, 1), -5.0)
+    for codes, low in (((real, fake), True), ((fake, real), False), ((real, real), False)):
+        loss, right = build(small())._consistency(lambda seen, strength: seen, *codes)
+        assert loss < 0.02 if low else loss > 4
+        assert (right == 1) == low
+
+
+class Tells(torch.nn.Module):
+    """A discriminator that is right of each picture in what eq. 1 asks of it, and wrong in the rest."""
+
+    def __init__(self, data):
+        super().__init__()
+        self.data, self.bias = data, torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, images):
+        right = torch.tensor([SIX.index(e) for e in self.data["source_expression"].tolist()])
+        expression, person = torch.full_like(right, FAKE), (self.data["target_identity"] + 1) % 3
+        if torch.equal(images, self.data["source_image"]):
+            expression = right
+        if torch.equal(images, self.data["target_image"]):
+            expression, person = (right + 1) % 6, self.data["target_identity"]
+        return F.one_hot(expression, 7) * 20.0 + self.bias, F.one_hot(person, 3) * 20.0 + self.bias
+
+
+def test_eq_1_reads_the_expression_off_the_source_and_the_person_off_the_target():
+    data, module = batch(), build(small())
+    module.D = Tells(data)
+    seen = [recorded(module, name) for name in ("d_real", "d_identity", "d_fake")]
+    run(module, data, epochs=1)
+    assert all(values[0] < 1e-3 for values in seen)
+
+
+@pytest.mark.parametrize("stage", [{"epochs": 1}, {"epochs": 0, "decoder_epochs": 1}], ids=str)
+def test_eq_10_adds_up_with_the_weight_of_each(stage):
+    wanted = {
+        "w_if": 2.0,
+        "w_ef": 3.0,
+        "w_irec": 5.0,
+        "w_erec": 7.0,
+        "w_det": 11.0,
+        "w_des": 13.0,
+        "w_adv": 17.0,
+    }
+    names = ["g_if", "g_ef", "g_irec", "g_erec", "d_et", "d_es", "g_adv"]
+    module, totals = build(small(**{**stage, **wanted})), []
+    step, log = module.take_step, module.log_losses
+    module.take_step = lambda optimizer, loss: totals.append(loss.item()) or step(optimizer, loss)
+    seen: dict[str, float] = {}
+    module.log_losses = lambda losses, rows: (
+        seen.update({k: v.item() for k, v in losses.items()}) or log(losses, rows)
+    )
+    run(module, batch(), epochs=1)
+    by_hand = sum(w * seen.get(name, 0.0) for name, w in zip(names, wanted.values(), strict=True))
+    assert totals[-1] == pytest.approx(by_hand + seen.get("recogniser", 0.0), rel=1e-4)
+
+
 @pytest.mark.parametrize("fake_head", ["expression", "separate"])
 def test_what_d_calls_fake_g_must_not_be(fake_head):
     """Logits that say "real and of this expression" cost G nothing, "fake" costs much; for D it is the other way."""
@@ -282,9 +350,6 @@ class Says(torch.nn.Module):
 
     def forward(self, images):
         return self.logits[0], self.logits[1]
-
-
-FAKE = 6
 
 
 @pytest.mark.parametrize(

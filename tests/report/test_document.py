@@ -93,6 +93,42 @@ def test_what_nobody_has_run_says_what_would(tmp_path):
     assert all(f"{value:.2f}" in nobody for _, value in TERGAN_TABLE1.values())
 
 
+def fold_of(home, experiment, fold, accuracy, key="", overrides=()):
+    run = Run(home / f"{experiment}-2folds{key}" / f"fold-{fold}")
+    run.write_config(plain(load_config(experiment, [*overrides, f"data.splits={run.folder}/fold.csv"])))
+    run.evaluation.mkdir()
+    codes = {"accuracy": accuracy, "balanced": accuracy, "identity_probe": 0.1}
+    found = {"ours": codes, "baseline": codes, "data": "faces", "generated": None, "pictures": 6, "people": 2}
+    (run.evaluation / "recognition.json").write_text(json.dumps(found))
+    return run
+
+
+def test_folds_of_one_cross_validation_are_a_row_with_its_own_command(tmp_path):
+    keys = [f"method.{name}=7" for name in ("w_if", "w_ef", "w_irec", "w_erec", "lr")]
+    whole = [fold_of(tmp_path, "tergan_oulu", k, 0.5, "-a", keys) for k in range(2)]
+    (whole[0].folder.parent / "crossval.json").write_text(
+        json.dumps({"command": "facegan crossval as typed"})
+    )
+    later = fold_of(tmp_path, "tergan_oulu", 1, 0.9, "-b", [*keys, "trainer.checkpoint_every=3"])
+    text = paper_table(table("recognition of six"), collect([*whole, later])[0])
+    assert cells(text, "**TER-GAN (tergan_oulu, changed (1))**")[1:3] == ["2 folds", "50.00 ± 0.00"]
+    assert "command: `facegan crossval as typed`" in text and "0.9" not in text
+    assert re.search(r"changed: `method\.\S+=7\.0 ", text)
+
+    # not whole yet: a command of its own keys, without the folds' own splits
+    text = paper_table(table("recognition of six"), collect([later])[0])
+    assert "command: `facegan crossval tergan_oulu --folds 2 method." in text and "method.w_erec=7.0" in text
+    assert "data.splits" not in text
+
+
+def test_a_cross_validation_without_stage_two_is_the_baseline(tmp_path):
+    text = paper_table(
+        table("recognition of six"), collect([fold_of(tmp_path, "tergan_oulu_cnn", 0, 0.5)])[0]
+    )
+    rows = [line for line in text.splitlines() if line.startswith("|") and "tergan_oulu_cnn" in line]
+    assert len(rows) == 1 and rows[0].startswith("| **CNN baseline (tergan_oulu_cnn)**")
+
+
 def test_the_newest_run_of_a_seed_counts_and_other_keys_are_another_row(tmp_path):
     old = run_of(tmp_path, "eggan_demo", 0, eggan_result("eggan_demo", 0.9), "2026-01-01")
     new = run_of(tmp_path, "eggan_demo", 0, eggan_result("eggan_demo", 0.2), "2026-01-02")
