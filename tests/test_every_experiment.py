@@ -54,6 +54,7 @@ TINY = {
     ],
     "judge_au": ["method.channels=[4,4,4,4]", "method.epochs=1", "data.image_size=64"],
     "judge_expression": ["method.channels=[4,4,4,4]", "method.epochs=1", "data.image_size=64"],
+    "judge_pose": ["method.channels=[4,4,4,4]", "method.epochs=1", "data.image_size=64"],
     "judge_identity": ["method.width=0.1", "method.epochs=1", "data.image_size=64"],
 }  # fmt: skip
 

@@ -7,14 +7,16 @@ NaN.
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from facegan.config import UserError
+from facegan.config import UserError, judges_home
 from facegan.judges.crops import as_judged
-from facegan.judges.expression import AUJudge, ExpressionJudge
+from facegan.judges.expression import AUJudge, ExpressionJudge, PoseJudge
 from facegan.judges.identity import SAME_PERSON, DlibJudge, IdentityJudge, LightCNNJudge, similarity
 from facegan.judges.landmarks import GEOMETRY, FaceFinder, HeadPose, LandmarkGeometry, geometry
+from facegan.judges.weights import POSE_WEIGHTS
 
 __all__ = [
     "GEOMETRY",
@@ -28,6 +30,7 @@ __all__ = [
     "Judges",
     "LandmarkGeometry",
     "LightCNNJudge",
+    "PoseJudge",
     "as_judged",
     "geometry",
     "similarity",
@@ -71,8 +74,20 @@ class Judges:
 
     @cached_property
     def pose(self) -> HeadPose:
-        """The head's angles."""
+        """The head's angles, by landmarks."""
         return HeadPose(self.finder)
+
+    def pose_of(self, data: Any) -> HeadPose | PoseJudge:
+        """The head's angles in a data module's pictures: by the trained judge, if it knows such faces in such a crop.
+
+        Raises:
+            UserError: its weights are damaged.
+        """
+        if (judges_home() / POSE_WEIGHTS).is_file():
+            judge = PoseJudge(device=self.device, finder=self.finder)
+            if (judge.about["head"], judge.align) == (data.generated, data.align):
+                return judge
+        return self.pose
 
     @cached_property
     def identity(self) -> list[IdentityJudge]:

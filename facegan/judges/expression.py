@@ -1,5 +1,6 @@
-"""AUs and expressions by a small convolutional net on aligned faces."""
+"""AUs, expressions and head pose by a small convolutional net on aligned faces."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,8 +9,9 @@ from torch import Tensor
 
 from facegan import faces
 from facegan.config import judges_home
-from facegan.judges.weights import AU_WEIGHTS, EXPRESSION_WEIGHTS, load_about, weights_note
-from facegan.nets.au_regressor import AURegressor, to_size
+from facegan.judges.landmarks import FaceFinder
+from facegan.judges.weights import AU_WEIGHTS, EXPRESSION_WEIGHTS, POSE_WEIGHTS, load_about, weights_note
+from facegan.nets.au_regressor import POSE_SIDES, AURegressor, to_size
 
 
 class _CNNJudge:
@@ -19,10 +21,12 @@ class _CNNJudge:
         UserError: the weights are missing or damaged.
     """
 
-    def __init__(self, path: Path, recipe: str, device: str | torch.device) -> None:
+    def __init__(
+        self, path: Path, recipe: str, device: str | torch.device, sides: Sequence[float] | None = None
+    ) -> None:
         self.about = load_about(path, recipe)
         self.device = torch.device(device)
-        self.net = AURegressor(self.about["channels"], len(self.about.get("expressions", faces.AUS)))
+        self.net = AURegressor(self.about["channels"], len(self.about.get("expressions", faces.AUS)), sides)
         self.net.load_state_dict(load_file(path))
         self.net.to(self.device).eval().requires_grad_(False)
 
@@ -82,3 +86,36 @@ class ExpressionJudge(_CNNJudge):
     def features(self, images: Tensor) -> Tensor:
         """The last conv map as vectors (B, F), on the CPU: what expressions are compared by (AIP-GAN 4.4)."""
         return self.net.features(to_size(images.to(self.device, torch.float32))).flatten(1).cpu()
+
+
+class PoseJudge(_CNNJudge):
+    """The head's angles by the same kind of net, trained by ``judge_pose`` on generated tracks of people of its own.
+
+    It knows the crop that it was trained on (``align``) and generated faces; of others ``HeadPose`` reads the angles.
+
+    Args:
+        path: its weights; default ``judge_pose.safetensors`` in ``facegan.config.judges_home()``.
+
+    Raises:
+        UserError: the weights are missing or damaged.
+    """
+
+    def __init__(
+        self, path: Path | None = None, device: str | torch.device = "cpu", finder: FaceFinder | None = None
+    ) -> None:
+        super().__init__(path or judges_home() / POSE_WEIGHTS, "judge_pose", device, POSE_SIDES)
+        self.align: str = self.about["align"]
+        self.finder = finder or FaceFinder()
+        self.description = f"head pose (CNN, 128x128), {weights_note(self.about)}"
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor, landmarks: Tensor | None = None) -> Tensor:
+        """(B, 3, S, S) in [-1, 1] -> pitch, yaw, roll (B, 3) in radians; NaN rows where no face is found.
+
+        Args:
+            landmarks: (B, 68, 2), if the finder has been asked already.
+        """
+        landmarks = self.finder(images) if landmarks is None else landmarks
+        angles = self._answer(images).cpu()
+        angles[~landmarks.isfinite().flatten(1).all(1)] = torch.nan
+        return angles

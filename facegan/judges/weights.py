@@ -14,6 +14,7 @@ from facegan.config import UserError
 
 AU_WEIGHTS = "judge_au.safetensors"
 EXPRESSION_WEIGHTS = "judge_expression.safetensors"
+POSE_WEIGHTS = "judge_pose.safetensors"
 IDENTITY_WEIGHTS = "judge_identity.safetensors"
 
 

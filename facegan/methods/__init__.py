@@ -9,6 +9,7 @@ from facegan.methods.icface_config import ICfaceConfig
 from facegan.methods.judge_au import JudgeAU, JudgeAUConfig
 from facegan.methods.judge_expression import JudgeExpression, JudgeExpressionConfig
 from facegan.methods.judge_identity import JudgeIdentity, JudgeIdentityConfig
+from facegan.methods.judge_pose import JudgePose, JudgePoseConfig
 from facegan.methods.tergan import TERGAN
 from facegan.methods.tergan_config import TERGANConfig
 
@@ -20,6 +21,7 @@ METHODS = {
     "judge_au": (JudgeAUConfig, JudgeAU),
     "judge_expression": (JudgeExpressionConfig, JudgeExpression),
     "judge_identity": (JudgeIdentityConfig, JudgeIdentity),
+    "judge_pose": (JudgePoseConfig, JudgePose),
 }
 
 TITLES = {"eggan": "EGGAN", "aipgan": "AIP-GAN", "icface": "ICface", "tergan": "TER-GAN"}

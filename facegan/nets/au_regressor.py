@@ -10,6 +10,8 @@ from facegan.faces import N_AUS
 from facegan.precision import full
 
 SIZE = 128
+POSE_SIDES = (1.0, -1.0, -1.0)
+"""Of a mirrored head the pitch is the same, yaw and roll are turned round."""
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -38,10 +40,18 @@ class AURegressor(nn.Module):
     Args:
         channels: of the maps at 64, 32, 16 and 8 pixels.
         outputs: 17 AUs, or the logits of classes that have no side either.
+        sides: of outputs that have one, what each is multiplied by when the picture is mirrored.
     """
 
-    def __init__(self, channels: Sequence[int] = (16, 32, 64, 128), outputs: int = N_AUS) -> None:
+    def __init__(
+        self,
+        channels: Sequence[int] = (16, 32, 64, 128),
+        outputs: int = N_AUS,
+        sides: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
+        sides = [1.0] * outputs if sides is None else list(sides)
+        self.register_buffer("sides", torch.tensor(sides), persistent=False)
         c64, c32, c16, c8 = channels
         self.trunk = nn.Sequential(
             _conv(3, c64, 2, kernel=5),
@@ -57,18 +67,21 @@ class AURegressor(nn.Module):
             nn.Flatten(),
             nn.Linear(32 * 8 * 8, 256),
             nn.ReLU(),
-            nn.Linear(256, outputs),
+            nn.Linear(256, len(sides)),
         )
 
+    sides: Tensor
+
     def forward(self, images: Tensor) -> Tensor:
-        """RGB (B, 3, 128, 128) in [-1, 1] -> AU intensities (B, 17), not cut to 0..5.
+        """RGB (B, 3, 128, 128) in [-1, 1] -> AU intensities (B, 17), not cut to 0..5, or what else it was made for.
 
         Out of training, the mean over a picture and its mirror image: an AU's intensity has no side.
         """
         if self.training:
             return self.head(self.trunk(images))
         both = torch.cat([images, images.flip(-1)])
-        return self.head(self.trunk(both)).view(2, len(images), -1).mean(0)
+        straight, mirrored = self.head(self.trunk(both)).view(2, len(images), -1)
+        return (straight + self.sides * mirrored) / 2
 
     def features(self, images: Tensor) -> Tensor:
         """The last conv map (B, C, 8, 8)."""

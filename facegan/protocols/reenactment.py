@@ -102,6 +102,7 @@ def evaluate(
     quality, said = quality_judges()
     scores: dict[tuple[str, str], list[Tensor]] = {(row, name): [] for row in rows for name in quality}
     angles: dict[str, list[Tensor]] = {row: [] for row in rows}
+    pose = judges.pose_of(data)
     real = {
         judge.name: real_pairs(judge, judges.finder, data.test, protocol, data.align)
         for judge in judges.identity
@@ -129,7 +130,7 @@ def evaluate(
             if row == method:
                 for column, one in au_columns(driver["au"], au).items():
                     of_pairs[column].append(one)
-            angles[row].append((judges.pose(images, points) - driver["pose"]).rad2deg())
+            angles[row].append((pose(images, points) - driver["pose"]).rad2deg())
             for judge in judges.identity:
                 likeness[row, judge.name].append(similarity(persons[judge.name], judge(cut, cut_points)))
             for name, judged in quality.items():
@@ -164,7 +165,7 @@ def evaluate(
         "test_people": len(np.unique(np.asarray(data.test.identity)[sources])),
         "judges": {
             "au": judges.au.description,
-            "pose": judges.pose.description,
+            "pose": pose.description,
             "identity": [judge.description for judge in judges.identity],
             "quality": said,
         },
