@@ -216,10 +216,11 @@ def _quiet() -> None:
 
 
 def _check_early(config: ExperimentConfig) -> None:
-    """What would otherwise be said after an hour of preparing.
+    """What would otherwise be said after an hour of generating or preparing.
 
     Raises:
-        UserError: pictures of a size that the networks cannot have, or no checkpoint ``init_from``.
+        UserError: pictures of a size that the networks cannot have, weights that are missing or are others, or no
+            checkpoint ``init_from``.
     """
     data = DATAMODULES[config.data.name][1](config.data)
     try:
@@ -227,8 +228,9 @@ def _check_early(config: ExperimentConfig) -> None:
             METHODS[config.method.name][1](config.method, size=data.picture_size, identities=2)
     except ValueError as error:
         raise UserError(str(error)) from None
-    except UserError:
-        pass  # a missing file of weights: missing data is said before that
+    except UserError:  # of a file of weights; data that are missing, and will be, are said before that
+        if config.generate or all(root.exists() for root in data.roots()):
+            raise
     if config.init_from:
         starting_point(config.init_from)
 
@@ -255,9 +257,6 @@ def train(config: ExperimentConfig, resume: Run | None = None, into: Run | None 
         train_judge(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     data = build_data(config)
-    # not after an hour of generating or preparing; data that nobody will generate is missed first
-    if hasattr(config.method, "check_files") and (config.generate or all(r.exists() for r in data.roots())):
-        config.method.check_files()
     data.prepare_data()
     data.setup("fit")
     _say(data.describe())

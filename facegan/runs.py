@@ -88,6 +88,11 @@ class Run:
         path = {"last": self.last, "best": self.best}.get(which, Path(which))
         if not path.is_file():
             known = sorted(p.name for p in (self.folder / "checkpoints").glob("*.ckpt"))
+            known += (
+                [WEIGHTS + " alone (--checkpoint last)"]
+                if self.last.name == WEIGHTS and self.last.is_file()
+                else []
+            )
             raise UserError(f"no checkpoint {path}; this run has {', '.join(known) or 'none yet'}")
         return path
 

@@ -147,6 +147,19 @@ def test_a_missing_vgg19_is_said_before_anything_is_prepared(people, homes):
     assert not list(homes.glob("data/prepared/*"))
 
 
+def test_weights_that_are_missing_or_others_are_said_before_faces_are_generated(homes):
+    others = homes / "others.pth"
+    others.write_text("no weights")
+    for path, words in (
+        (homes / "nowhere.pth", "no VGG-Face weights at"),
+        (others, "does not hold VGG-Face"),
+    ):
+        wrong = ["method.recogniser=published", f"method.identity_weights={path}"]
+        with pytest.raises(UserError, match=words):
+            experiment.train(experiment.load_config("aipgan_generated", wrong))
+    assert not (homes / "data").exists(), "nothing was generated"
+
+
 def test_a_run_leaves_what_it_should(people):
     run = experiment.train(tiny(people))
     saved = torch.load(run.last, map_location="cpu", weights_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from facegan.config import UserError, check, check_ranges
 from facegan.faces import EXPRESSIONS
-from facegan.nets.vgg_face import PUBLISHED_FILE, check_published
+from facegan.nets.vgg_face import PUBLISHED_FILE
 
 
 @dataclass
@@ -121,12 +121,3 @@ class AIPGANConfig:
     def total_epochs(self) -> int:
         """Epochs of all stages."""
         return sum(self.stages.values())
-
-    def check_files(self) -> None:
-        """Raise UserError where weights of a recogniser are missing."""
-        if self.recogniser == "trained":
-            return
-        if self.w_if > 0 or "L_ef" in self.to_train:
-            check_published(self.identity_weights)
-        if self.w_ef > 0 and self.expression_weights is not None:
-            check_published(self.expression_weights)

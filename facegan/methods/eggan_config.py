@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from facegan.config import check, check_ranges
 from facegan.losses import GAN_LOSSES
-from facegan.nets.vgg import check_vgg19
 
 
 @dataclass
@@ -94,8 +93,3 @@ class EGGANConfig:
     def total_epochs(self) -> int:
         """Epochs of both stages."""
         return self.pretrain_epochs + self.epochs
-
-    def check_files(self) -> None:
-        """Raise UserError where the weights of the perceptual network are missing."""
-        if self.perceptual == "vgg19" and self.w_perceptual > 0:
-            check_vgg19(self.perceptual_weights)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from facegan.config import UserError, check, check_ranges
-from facegan.nets.lightcnn import PUBLISHED_FILE, check_published
+from facegan.nets.lightcnn import PUBLISHED_FILE
 
 
 @dataclass
@@ -92,8 +92,3 @@ class ICfaceConfig:
     def total_epochs(self) -> int:
         """Epochs of all stages."""
         return sum(self.stages.values())
-
-    def check_files(self) -> None:
-        """Raise UserError where LightCNN's weights are missing."""
-        if self.recogniser == "published" and self.w_identity > 0:
-            check_published(self.identity_weights)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from facegan import figures, report
 from facegan.config import UserError
-from facegan.faces import EXPRESSIONS
+from facegan.faces import EXPRESSIONS, UNKNOWN_EXPRESSION
 from facegan.findings import write_findings
 from facegan.judges import ExpressionJudge, Judges, similarity
 from facegan.metrics import Acceptance
@@ -211,7 +211,10 @@ def _scores(like: Likeness, found: Mapping[str, list[Tensor]]) -> dict[str, Any]
 
 
 def _figure(transfer: Transfer, data: Any, path: Path, protocol: Protocol) -> Path:
-    """Fig. 3: one source of each expression (columns) onto test people (rows)."""
+    """TER-GAN's Fig. 3, AIP-GAN's Fig. 2: one source of each expression (columns) onto test people (rows).
+
+    Where a person shows more than the neutral face the target is not neutral, as in the latter.
+    """
     test = data.test
     expression, people = np.asarray(test.expression), by_person(test)
     codes = np.unique(expression[expression >= 0])
@@ -220,7 +223,11 @@ def _figure(transfer: Transfer, data: Any, path: Path, protocol: Protocol) -> Pa
         int(next(iter([*people[-1][expression[people[-1]] == c], *np.flatnonzero(expression == c)])))
         for c in codes
     ] or [int(person[0]) for person in people[-protocol.rows :]]
-    targets = [int(person[0]) for person in people[: protocol.rows]]
+    plain = (UNKNOWN_EXPRESSION, EXPRESSIONS.index("neutral"))
+    targets = [
+        int(next((row for row in person if expression[row] not in plain), person[0]))
+        for person in people[: protocol.rows]
+    ]
     x_s, x_t = test.batch(np.array(sources))["image"], test.batch(np.array(targets))["image"]
     rows: list[list[Any]] = [[None, *to_uint8(x_s)]]
     for face in x_t:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from facegan.methods.aipgan import Generator
 from facegan.methods.aipgan_config import AIPGANConfig
@@ -70,3 +71,50 @@ def test_each_kind_of_ceb_trains(ceb):
     for name, p in g.named_parameters():
         if not name.startswith(("landmarks", "identity_map")):
             assert p.grad is not None and torch.isfinite(p.grad).all(), name
+
+
+@pytest.fixture
+def narrow():
+    torch.manual_seed(0)
+    g = Generator(AIPGANConfig(widths=(4, 4, 4, 8, 8, 8, 8), bilinear=8, head=8), 64)
+    return g, torch.rand(2, 3, 64, 64) * 2 - 1
+
+
+def _normed(x):
+    return (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), keepdim=True, unbiased=False) + 1e-5).sqrt()
+
+
+@pytest.mark.parametrize("encoder", ["G_es", "G_et"])
+def test_a_block_is_conv_norm_leaky_relu_average_pool_then_attention(encoder, narrow):
+    """4.2, A1, A3; the next block and CEB get what attention leaves."""
+    g, x = narrow
+    net = getattr(g, encoder)
+    maps = net(x).maps if encoder == "G_es" else net(x)[1]
+    for level, (block, attend, given) in enumerate(zip(net.blocks, net.attention, maps, strict=True)):
+        y = _normed(F.conv2d(x, block[0].weight, block[0].bias, padding=1))
+        y = torch.maximum(y, 0.2 * y)
+        y = F.avg_pool2d(y, 2) if level < 5 else y
+        x = attend(y)[0] if encoder == "G_es" else attend(y)
+        torch.testing.assert_close(given, x, atol=1e-4, rtol=1e-3)
+
+
+def test_a_head_is_an_mlp_of_one_hidden_layer(narrow):
+    g, _ = narrow
+    code, (first, _, second) = torch.randn(2, 50), g.identity_map.layers
+    hidden = (code @ first.weight.T + first.bias).clamp(min=0)
+    by_hand = torch.tanh(hidden @ second.weight.T + second.bias).view(2, 3, 64, 64)
+    torch.testing.assert_close(g.identity_map(code), by_hand, atol=1e-5, rtol=1e-4)
+
+
+def test_the_decoder_enlarges_by_the_nearest_and_adds_bilinear_maps_where_4_2_says(narrow):
+    g, x = narrow
+    e, (h, maps) = g.G_es(x), g.G_et(x.flip(0))
+    de, sizes = g.G_de, [2, 2, 2, 4, 8, 16, 32, 64]
+    y = F.relu(de.seed(torch.cat([e.code, h], 1))).view(2, 8, 2, 2)
+    for k, block in enumerate(de.blocks, 1):
+        if k in (1, 3, 5, 6):
+            y = torch.cat([y, de.ceb[str(k)].pooling(e.maps[7 - k], maps[7 - k])], 1)
+        y = F.relu(_normed(F.conv2d(y, block[0].weight, block[0].bias, padding=1)))
+        y = y.repeat_interleave(sizes[k] // y.shape[2], 2).repeat_interleave(sizes[k] // y.shape[3], 3)
+    by_hand = torch.tanh(F.conv2d(y, de.picture.weight, de.picture.bias, padding=1))
+    torch.testing.assert_close(g.decode(e, h, maps), by_hand, atol=1e-4, rtol=1e-3)

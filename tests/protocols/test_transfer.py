@@ -12,7 +12,7 @@ from facegan import report
 from facegan.config import UserError
 from facegan.faces import EXPRESSIONS
 from facegan.protocols.common import Protocol
-from facegan.protocols.transfer import Likeness, choose_pairs, evaluate
+from facegan.protocols.transfer import Likeness, _figure, choose_pairs, evaluate
 
 QUICK = Protocol(targets=60, batch_size=16, rows=3, progress=False)
 NAMES = ("anger", "happiness", "surprise")
@@ -177,3 +177,17 @@ def test_without_labels_the_judge_s_reading_of_the_source_is_what_is_wanted(tmp_
     assert result["expression"]["ours"] == result["expression"]["copy the source"] == 1
     assert 0.15 < result["expression"]["copy the target"] < 0.55 and result["pairs"] == 60
     assert result["expression_by"] == "the judge, of the source"
+
+
+def test_the_grid_s_targets_show_an_expression_where_they_can(tmp_path):
+    """AIP-GAN's Fig. 2, in layouts whose first picture of a person is neutral."""
+    faces, seen = data(people=4, each=4), []
+    faces.test.expression[::4] = EXPRESSIONS.index("neutral")
+    faces.test.expression[12:] = EXPRESSIONS.index("neutral")  # the last person shows nothing else
+
+    def note(source, target):
+        seen.append(EXPRESSIONS[int(((target[0, 0].mean() + 1) * 4).round())])
+        return target
+
+    _figure(note, faces, tmp_path / "grid.png", Protocol(rows=4, progress=False))
+    assert len(seen) == 4 and "neutral" not in seen[:3] and seen[3] == "neutral"
