@@ -60,10 +60,12 @@ def judges():
         return images[:, 1].flatten(1)[:, :3]
 
     person.name, person.description, aus.description, pose.description = "pixels", "a person", "AUs", "angles"
-    return SimpleNamespace(
+    found = SimpleNamespace(
         identity=[person], au=aus, pose=pose, finder=lambda images: torch.zeros(len(images), 68, 2),
         missing={"LightCNN": "no weights"},
     )  # fmt: skip
+    found.pose_of = lambda data: found.pose
+    return found
 
 
 def data(**options):
