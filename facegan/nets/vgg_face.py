@@ -130,5 +130,5 @@ def load_published(path: str | Path, outputs: int | None = PUBLISHED_PEOPLE, siz
         state |= {key: (saved if whole else own)[key] for key in own if key.startswith("fc")}
         net.load_state_dict(state)
     except Exception as error:
-        raise UserError(f"{path} does not hold VGG-Face ({error!s:.200}): {_HINT}") from error
+        raise UserError(f"{path} does not hold VGG-Face: {_HINT}") from error
     return net

@@ -218,6 +218,37 @@ def test_the_expression_is_what_the_last_level_says():
     assert not torch.allclose(logits[0].softmax(1), logits[-1].softmax(1))
 
 
+def test_attention_is_given_level_by_level():
+    module, x = build(small()), batch()["source_image"]
+    own = module.generator.G_es(x).attention
+    assert [alpha.shape[-1] for alpha in own][:4] == [16, 8, 4, 2]
+    assert all(torch.equal(a, b) for a, b in zip(module.attention(x), own, strict=True))
+
+
+def test_the_recognisers_are_shown_the_picture_that_their_label_is_of():
+    module, data, seen = at(build(small()), "recognisers"), batch(), {}
+    for name in ("R_i", "R_e"):
+        getattr(module, name).register_forward_hook(
+            lambda _, inputs, out, name=name: seen.update({name: inputs[0]})
+        )
+    run(module, data, epochs=1)
+    assert torch.equal(seen["R_i"], data["target_image"]) and torch.equal(seen["R_e"], data["source_image"])
+
+
+def test_what_chooses_the_best_checkpoint_compares_with_the_truth():
+    """Of pairs of one person that is the source's picture; a face transferred onto itself is itself."""
+    module, data, logged = build(small()), batch(), {}
+    module.log = lambda name, value, **options: logged.update({name: value.item()})
+    with torch.no_grad():
+        module.validation_step(data, 0)
+        x_s, x_t = data["source_image"], data["target_image"]
+        same = data["source_identity"] == data["target_identity"]
+        truth = (module.transfer(x_s[same], x_t[same]) - x_s[same]).abs().mean().item()
+        itself = (module.transfer(x_t, x_t) - x_t).abs().mean().item()
+    assert logged["val/truth_l1"] == pytest.approx(truth, rel=1e-4)
+    assert logged["val/l1"] == pytest.approx(itself, rel=1e-4)
+
+
 def test_adam_has_the_betas_of_a_gan_and_for_recognisers_its_own():
     """A21."""
     betas = [optimizer.defaults["betas"] for optimizer in build(small()).configure_optimizers()]

@@ -118,3 +118,34 @@ def test_the_decoder_enlarges_by_the_nearest_and_adds_bilinear_maps_where_4_2_sa
         y = y.repeat_interleave(sizes[k] // y.shape[2], 2).repeat_interleave(sizes[k] // y.shape[3], 3)
     by_hand = torch.tanh(F.conv2d(y, de.picture.weight, de.picture.bias, padding=1))
     torch.testing.assert_close(g.decode(e, h, maps), by_hand, atol=1e-4, rtol=1e-3)
+
+
+def test_each_kind_of_ceb_joins_what_it_says():
+    """A12; "concat" is the ablation row: everything side by side."""
+    x, e, i = (torch.randn(2, 4, 3, 3) for _ in range(3))
+    beside = nets.CrossEncoderBilinear(4, 4, 8, "concat", seed=1)
+    assert torch.equal(beside(x, e, i), torch.cat([x, e, i], 1))
+    for kind, factor in (("cbp", False), ("mcb3", True)):
+        pooled = nets.CrossEncoderBilinear(4, 4, 8, kind, seed=1)
+        one, other = pooled(x, e, i)[:, 4:], pooled(2 * x.roll(1, 1), e, i)[:, 4:]
+        assert torch.allclose(one, other) != factor, kind
+        assert not torch.allclose(one, pooled(x, e.roll(1, 1), i)[:, 4:])
+        assert not torch.allclose(one, pooled(x, e, i.roll(1, 1))[:, 4:])
+
+
+def test_the_ceb_blocks_have_sketches_of_their_own():
+    g = Generator(AIPGANConfig(widths=(8,) * 7, bilinear=16, head=8), 64)
+    e = i = torch.randn(1, 8, 4, 4)
+    sketches = [g.G_de.ceb[k].pooling(e, i) for k in ("1", "3", "5", "6")]
+    assert not any(torch.allclose(a, b) for k, a in enumerate(sketches) for b in sketches[:k])
+
+
+def test_the_landmark_head_is_not_bounded(narrow):
+    """A15: Z ends in nothing."""
+    g, _ = narrow
+    code, (first, _, second) = 100 * torch.randn(2, 30), g.landmarks.layers
+    by_hand = ((code @ first.weight.T + first.bias).clamp(min=0) @ second.weight.T + second.bias).view(
+        2, 1, 64, 64
+    )
+    assert by_hand.abs().max() > 2
+    torch.testing.assert_close(g.landmarks(code), by_hand, atol=1e-3, rtol=1e-4)
