@@ -1,21 +1,55 @@
 """What all recognisers share that learn from labels alone: the judges' recipes. Each writes its own step."""
 
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch.optim.lr_scheduler import OneCycleLR
 
+from facegan.config import UserError, check, check_ranges
+
+
+@dataclass
+class CNNJudgeConfig:
+    """The recipe of judges with an ``AURegressor``; none of it comes from a paper."""
+
+    name: str = ""
+    epochs: int = 8
+    lr: float = 3e-3  # peak of the one-cycle schedule
+    weight_decay: float = 1e-3
+    channels: list[int] = field(default_factory=lambda: [16, 32, 64, 128])  # at 64, 32, 16 and 8 pixels
+    augment: bool = True
+    weights: str | None = None  # file to export; None: <name>.safetensors where evaluation looks
+
+    def __post_init__(self) -> None:
+        check("method.epochs", self.epochs, at_least=1)
+        check("method.lr", self.lr, above=0)
+        check_ranges("method", self, weight_decay=(0, None), channels=(1, None))
+        if len(self.channels) != 4:
+            raise UserError(f"method.channels={self.channels}: write four numbers, as in [16, 32, 64, 128]")
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of training."""
+        return self.epochs
+
 
 class SupervisedModule(pl.LightningModule):
     """A LightningModule with one optimiser, that counts batches and draws as the adversarial ones do.
 
     Args:
+        config: the recogniser's.
+        size, identities, batch_size: of the data, for the checkpoint.
         seed: of the run; with the batch's number and the rank it fixes every draw of a step.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, config: Any, size: int, identities: int, batch_size: int, seed: int) -> None:
         super().__init__()
+        self.save_hyperparameters({
+            "config": asdict(config), "size": size, "identities": identities,
+            "batch_size": batch_size, "seed": seed,
+        })  # fmt: skip
         self.seed = seed
 
     @property

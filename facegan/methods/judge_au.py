@@ -7,7 +7,7 @@ evaluation looks for it.
 """
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +15,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegan.config import UserError, check, check_ranges, judges_home
+from facegan.config import judges_home
 from facegan.faces import AU_NAMES, N_AUS
 from facegan.judges.weights import AU_WEIGHTS, save_judge, training_note
 from facegan.metrics import Agreement
 from facegan.nets.au_regressor import AURegressor, augment, to_size
-from facegan.supervised import SupervisedModule
+from facegan.supervised import CNNJudgeConfig, SupervisedModule
 
 
 @dataclass
-class JudgeAUConfig:
-    """The recipe; none of it comes from a paper."""
+class JudgeAUConfig(CNNJudgeConfig):
+    """The recipe."""
 
     name: str = "judge_au"
-    epochs: int = 8
-    lr: float = 3e-3  # peak of the one-cycle schedule
-    weight_decay: float = 1e-3
-    channels: list[int] = field(default_factory=lambda: [16, 32, 64, 128])  # at 64, 32, 16 and 8 pixels
-    augment: bool = True
-    weights: str | None = None  # file to export; None: judge_au.safetensors where evaluation looks
-
-    def __post_init__(self) -> None:
-        check("method.epochs", self.epochs, at_least=1)
-        check("method.lr", self.lr, above=0)
-        check("method.weight_decay", self.weight_decay, at_least=0)
-        check_ranges("method", self, channels=(1, None))
-        if len(self.channels) != 4:
-            raise UserError(f"method.channels={self.channels}: write four numbers, as in [16, 32, 64, 128]")
-
-    @property
-    def total_epochs(self) -> int:
-        """Epochs of training."""
-        return self.epochs
 
 
 class JudgeAU(SupervisedModule):
@@ -70,11 +51,7 @@ class JudgeAU(SupervisedModule):
         seed: int = 0,
     ) -> None:
         config = JudgeAUConfig(**config) if isinstance(config, dict) else config
-        super().__init__(seed)
-        self.save_hyperparameters({
-            "config": asdict(config), "size": size, "identities": identities,
-            "batch_size": batch_size, "seed": seed,
-        })  # fmt: skip
+        super().__init__(config, size, identities, batch_size, seed)
         self.config = config
         self.net = AURegressor(config.channels)
         self.agreement = Agreement(AU_NAMES)

@@ -4,7 +4,7 @@ The net, the augmentation and the schedule are the AU judge's. At the end of tra
 evaluation looks for it.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +13,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facegan.config import UserError, check, check_ranges, judges_home
+from facegan.config import check, judges_home
 from facegan.faces import EXPRESSIONS
 from facegan.judges.weights import EXPRESSION_WEIGHTS, save_judge, training_note
 from facegan.nets.au_regressor import AURegressor, augment, to_size
-from facegan.supervised import SupervisedModule
+from facegan.supervised import CNNJudgeConfig, SupervisedModule
 
 
 @dataclass
-class JudgeExpressionConfig:
-    """The recipe; none of it comes from a paper."""
+class JudgeExpressionConfig(CNNJudgeConfig):
+    """The recipe, with what is to be told apart."""
 
     name: str = "judge_expression"
+    epochs: int = 12
     expressions: list[str] = field(
         default_factory=lambda: ["anger", "disgust", "fear", "happiness", "sadness", "surprise"]
     )
-    epochs: int = 12
-    lr: float = 3e-3  # peak of the one-cycle schedule
-    weight_decay: float = 1e-3
-    channels: list[int] = field(default_factory=lambda: [16, 32, 64, 128])  # at 64, 32, 16 and 8 pixels
-    augment: bool = True
-    weights: str | None = None  # file to export; None: judge_expression.safetensors where evaluation looks
 
     def __post_init__(self) -> None:
-        check("method.epochs", self.epochs, at_least=1)
-        check("method.lr", self.lr, above=0)
-        check_ranges("method", self, weight_decay=(0, None), channels=(1, None))
+        super().__post_init__()
         for name in self.expressions:
             check("method.expressions", name, EXPRESSIONS)
-        if len(self.channels) != 4:
-            raise UserError(f"method.channels={self.channels}: write four numbers, as in [16, 32, 64, 128]")
-
-    @property
-    def total_epochs(self) -> int:
-        """Epochs of training."""
-        return self.epochs
 
 
 class JudgeExpression(SupervisedModule):
@@ -72,11 +58,7 @@ class JudgeExpression(SupervisedModule):
         seed: int = 0,
     ) -> None:
         config = JudgeExpressionConfig(**config) if isinstance(config, dict) else config
-        super().__init__(seed)
-        self.save_hyperparameters({
-            "config": asdict(config), "size": size, "identities": identities,
-            "batch_size": batch_size, "seed": seed,
-        })  # fmt: skip
+        super().__init__(config, size, identities, batch_size, seed)
         self.config = config
         self.net = AURegressor(config.channels, len(config.expressions))
         known = [config.expressions.index(name) if name in config.expressions else -1 for name in EXPRESSIONS]

@@ -4,7 +4,7 @@ Published weights (``facegan.judges.LightCNNJudge``) are the better choice for p
 faces this recipe gives the same architecture something to know. It exports itself at the end of training.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +79,7 @@ class JudgeIdentity(SupervisedModule):
                 "judge_identity learns to tell people apart, and the training data has one person only. "
                 "Train it on generated faces: facegan train judge_identity"
             )
-        super().__init__(seed)
-        self.save_hyperparameters({
-            "config": asdict(config), "size": size, "identities": identities,
-            "batch_size": batch_size, "seed": seed,
-        })  # fmt: skip
+        super().__init__(config, size, identities, batch_size, seed)
         self.config = config
         self.net = LightCNN29v2(config.width)
         self.classifier = nn.Linear(FEATURES, identities, bias=False)

@@ -5,7 +5,7 @@ pitch. This one has seen many noses. The net, the augmentation and the schedule 
 training it exports itself to where evaluation looks for it.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facegan.config import UserError, check, check_ranges, judges_home
+from facegan.config import UserError, judges_home
 from facegan.faces import POSE
 from facegan.judges.weights import POSE_WEIGHTS, save_judge, training_note
 from facegan.metrics import Agreement
 from facegan.nets.au_regressor import POSE_SIDES, AURegressor, augment, to_size
-from facegan.supervised import SupervisedModule
+from facegan.supervised import CNNJudgeConfig, SupervisedModule
 
 
 @dataclass
-class JudgePoseConfig:
-    """The recipe; none of it comes from a paper."""
+class JudgePoseConfig(CNNJudgeConfig):
+    """The recipe."""
 
     name: str = "judge_pose"
-    epochs: int = 8
-    lr: float = 3e-3  # peak of the one-cycle schedule
-    weight_decay: float = 1e-3
-    channels: list[int] = field(default_factory=lambda: [16, 32, 64, 128])  # at 64, 32, 16 and 8 pixels
-    augment: bool = True
-    weights: str | None = None  # file to export; None: judge_pose.safetensors where evaluation looks
-
-    def __post_init__(self) -> None:
-        check("method.epochs", self.epochs, at_least=1)
-        check("method.lr", self.lr, above=0)
-        check_ranges("method", self, weight_decay=(0, None), channels=(1, None))
-        if len(self.channels) != 4:
-            raise UserError(f"method.channels={self.channels}: write four numbers, as in [16, 32, 64, 128]")
-
-    @property
-    def total_epochs(self) -> int:
-        """Epochs of training."""
-        return self.epochs
 
 
 class JudgePose(SupervisedModule):
@@ -68,11 +50,7 @@ class JudgePose(SupervisedModule):
         seed: int = 0,
     ) -> None:
         config = JudgePoseConfig(**config) if isinstance(config, dict) else config
-        super().__init__(seed)
-        self.save_hyperparameters({
-            "config": asdict(config), "size": size, "identities": identities,
-            "batch_size": batch_size, "seed": seed,
-        })  # fmt: skip
+        super().__init__(config, size, identities, batch_size, seed)
         self.config = config
         self.net = AURegressor(config.channels, sides=POSE_SIDES)
 

@@ -47,6 +47,18 @@ def only(module, *kept: int):
     return module
 
 
+def totals(module) -> tuple[list[float], dict[str, float]]:
+    """Fill with what each optimiser is given to minimise, in their order, and with the losses of the last step."""
+    given: list[float] = []
+    losses: dict[str, float] = {}
+    step, log = module.take_step, module.log_losses
+    module.take_step = lambda optimizer, loss: given.append(loss.item()) or step(optimizer, loss)
+    module.log_losses = lambda found, rows: (
+        losses.update({name: value.item() for name, value in found.items()}) or log(found, rows)
+    )
+    return given, losses
+
+
 def recorded(module, name: str) -> list[float]:
     """Fills with this loss at each step."""
     seen: list[float] = []

@@ -163,16 +163,11 @@ def test_the_losses_of_stage_one_by_hand():
 )  # fmt: skip
 def test_each_stage_adds_up_its_part_of_eq_2(stage, names):
     own = {"w_irec": 2.0, "w_if": 3.0, "w_ef": 5.0, "w_d": 7.0, "w_h": 11.0, "w_att": 13.0, "w_adv": 17.0}
-    module, totals = at(build(small(**own)), stage), []
-    step, log = module.take_step, module.log_losses
-    module.take_step = lambda optimizer, loss: totals.append(loss.item()) or step(optimizer, loss)
-    seen: dict[str, float] = {}
-    module.log_losses = lambda losses, rows: (
-        seen.update({k: v.item() for k, v in losses.items()}) or log(losses, rows)
-    )
+    module = at(build(small(**own)), stage)
+    given, seen = steps.totals(module)
     run(module, batch(), epochs=1)
     assert set(seen) - {"critic"} == set(names)
-    assert totals[-1] == pytest.approx(sum(own[f"w_{name}"] * seen[name] for name in names), rel=1e-4)
+    assert given[-1] == pytest.approx(sum(own[f"w_{name}"] * seen[name] for name in names), rel=1e-4)
 
 
 class Scales(torch.nn.Module):

@@ -283,16 +283,11 @@ def test_eq_10_adds_up_with_the_weight_of_each(stage):
         "w_adv": 17.0,
     }
     names = ["g_if", "g_ef", "g_irec", "g_erec", "d_et", "d_es", "g_adv"]
-    module, totals = build(small(**{**stage, **wanted})), []
-    step, log = module.take_step, module.log_losses
-    module.take_step = lambda optimizer, loss: totals.append(loss.item()) or step(optimizer, loss)
-    seen: dict[str, float] = {}
-    module.log_losses = lambda losses, rows: (
-        seen.update({k: v.item() for k, v in losses.items()}) or log(losses, rows)
-    )
+    module = build(small(**{**stage, **wanted}))
+    given, seen = steps.totals(module)
     run(module, batch(), epochs=1)
     by_hand = sum(w * seen.get(name, 0.0) for name, w in zip(names, wanted.values(), strict=True))
-    assert totals[-1] == pytest.approx(by_hand + seen.get("recogniser", 0.0), rel=1e-4)
+    assert given[-1] == pytest.approx(by_hand + seen.get("recogniser", 0.0), rel=1e-4)
 
 
 @pytest.mark.parametrize("fake_head", ["expression", "separate"])
