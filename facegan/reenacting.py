@@ -84,7 +84,7 @@ def reenact_file(
     neutral = editor.neutralise(face)
     drivers = Drivers(editor, au_judge, progress)
     moves = _moves(drivers, driving, driving_csv, further).smoothed(smooth).scaled(factors).holding(constants)
-    notes = drivers.said + _beyond(moves, float(editor.module.pose_range))
+    notes = drivers.said + _beyond(moves, editor.module.pose_range.expand(3).tolist())
     if film:
         written = _film(editor, face, neutral, moves, driving, path, alone, progress, notes)
         done = f"{path}: {written:,} frames of {editor.size}x{editor.size}"
@@ -177,10 +177,11 @@ def _moves(
     return moves
 
 
-def _beyond(moves: Track, reach: float) -> list[str]:
+def _beyond(moves: Track, reach: list[float]) -> list[str]:
     """A note, where heads turn further than the network's attributes go."""
     far = int((np.abs(moves.pose) > reach).any(1).sum())
-    note = f"{far:,} of {len(moves):,} frames turn by more than {reach:.2f} radians, and are taken for that"
+    said = " | ".join(f"{angle:.2f}" for angle in dict.fromkeys(reach))
+    note = f"{far:,} of {len(moves):,} frames turn by more than {said} radians, and are taken for that"
     return [note] if far else []
 
 

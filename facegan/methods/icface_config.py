@@ -1,6 +1,7 @@
 """What ICface can be asked: the paper's values, the released ones where it is silent, and the choices (I1..I18)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from facegan.config import UserError, check, check_ranges
 from facegan.nets.lightcnn import PUBLISHED_FILE
@@ -43,7 +44,8 @@ class ICfaceConfig:
     pseudo_truth: str = "source"
     # whose features G_A's picture is to have in eq. 3: source, as written | driver: the frame itself (I18)
     identity_of: str = "source"
-    pose_range: float = 0.70  # radians that become 0 and 1, from -range to range (I9)
+    # radians that become 0 and 1, from -range to range: one number, or one each for pitch, yaw and roll (I9)
+    pose_range: Any = 0.70
     recogniser: str = "published"  # LightCNN of eq. 3: published | trained, on the data at hand
     identity_weights: str = PUBLISHED_FILE  # of the published one
     recogniser_width: float = 0.25  # of a trained one: fraction of LightCNN's channels
@@ -67,7 +69,7 @@ class ICfaceConfig:
         check("method.lr", self.lr, above=0)
         check("method.lr_critic", self.lr_critic, above=0)
         check("method.lr_recogniser", self.lr_recogniser, above=0)
-        check("method.pose_range", self.pose_range, above=0)
+        self._check_pose_range()
         if self.clip_gradient is not None:
             check("method.clip_gradient", self.clip_gradient, above=0)
         check_ranges(
@@ -81,6 +83,16 @@ class ICfaceConfig:
             raise UserError("method.epochs and those of the other stages: one of them must be 1 or more")
         if self.recogniser == "trained" and self.w_identity > 0 and self.recogniser_epochs == 0:
             raise UserError("method.recogniser=trained: give it some epochs first (method.recogniser_epochs)")
+
+    def _check_pose_range(self) -> None:
+        angles = self.pose_range if isinstance(self.pose_range, list | tuple) else [self.pose_range] * 3
+        if len(angles) != 3 or not all(isinstance(angle, int | float) for angle in angles):
+            raise UserError(
+                f"method.pose_range={self.pose_range}: write one number of radians, or three, for pitch, yaw and "
+                "roll, as in [0.45,0.7,0.25]"
+            )
+        for angle in angles:
+            check("method.pose_range", angle, above=0)
 
     @property
     def stages(self) -> dict[str, int]:
