@@ -78,6 +78,15 @@ def test_attributes_are_scaled_to_0_to_1_and_back():
     assert "pose_range" not in module.state_dict(), "and gives it to no other training"
 
 
+def test_each_angle_may_have_its_own_range():
+    module = build(small(w_identity=0, pose_range=[0.4, 0.5, 0.2]))
+    pose, au = torch.tensor([[0.4, -0.25, 0.1], [-0.8, 0.0, -0.2]]), torch.zeros(2, 17)
+    fa = module.attributes(pose, au)
+    torch.testing.assert_close(fa[:, :3], torch.tensor([[1.0, 0.25, 0.75], [0.0, 0.5, 0.0]]))
+    torch.testing.assert_close(module.from_attributes(fa)[0][0], pose[0])
+    assert (module.neutral_attributes(2)[:, :3] == 0.5).all()
+
+
 def test_lightcnn_first_then_both_generators_and_d():
     module, seen = build(small()), []
     before = weights(module)
@@ -362,6 +371,9 @@ def test_learns_to_reenact_a_few_faces():
         ("update", "both"),
         ("critic", "big"),
         ("pose_range", 0),
+        ("pose_range", [0.4, 0.5]),
+        ("pose_range", [0.4, 0.5, -1]),
+        ("pose_range", "wide"),
         ("dropout", 1),
         ("generator_norm", "layer"),
         ("optimizer", "sgd"),
