@@ -20,6 +20,7 @@ _DISK = (
     errno.ENOENT,
     errno.ENOTDIR,
     errno.EISDIR,
+    errno.EEXIST,
 )
 """What makes writing fail through no fault of the program."""
 
@@ -39,9 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in _DISK:
             raise
+        out, file = getattr(args, "out", None), str(error.filename or "a file")
+        place = "--out" if out and (file in out or out in file) else "place (FACEGAN_DATA, FACEGAN_RUNS)"
         print(
-            f"facegan: cannot use {error.filename or 'a file'}: {disk_trouble(error)} another place (FACEGAN_DATA, "
-            f"FACEGAN_RUNS), and run the same command again{' with --resume' if args.verb == 'train' else ''}",
+            f"facegan: cannot use {file}: {disk_trouble(error)} another {place}, and run the same command "
+            f"again{' with --resume' if args.verb == 'train' else ''}",
             file=sys.stderr,
         )
         return 2
@@ -177,7 +180,11 @@ def _reenact(args: argparse.Namespace) -> None:
         "--driving": args.driving, "--driving-csv": args.driving_csv, "--take": args.take, "--scale": args.scale,
         "--smooth": args.smooth,
     }  # fmt: skip
-    given = [name for name, value in {**still, **moving, "--set": args.set and args.neutral}.items() if value]
+    how = {
+        "--set": args.set and args.neutral, "--alone": args.alone, "--half": args.half,
+        "--au-judge": args.au_judge is not None,
+    }  # fmt: skip
+    given = [name for name, value in {**still, **moving, **how}.items() if value]
     if len(given) > 1 and (args.sweep or args.neutral):
         raise UserError(
             f"{' and '.join(given)} do not go together: {given[0]} makes pictures of the source alone"

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from facegan import editing, reenacting
 from facegan.config import UserError
+from facegan.driving import to_either_side
 from facegan.editing import Face, FaceEditor
 from facegan.faces import AU_ACTIONS, AU_MAX, AU_NAMES, EXPRESSIONS, POSE, prototype
 from facegan.methods import METHODS
@@ -30,9 +31,6 @@ from facegan.runs import WEIGHTS, Run, find_run
 
 ADDRESS = "127.0.0.1"
 ABILITIES = ("edit", "reenact", "transfer")
-TURN = 0.5
-"""Radians that the sliders of the head's angles go to either side."""
-
 SIDE = 360  # of a picture on the page, pixels
 REGIONS = {
     "Brows and eyes": ("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU45"),
@@ -169,7 +167,8 @@ def take(editor: FaceEditor, path: str | None) -> tuple[Subject | None, list[flo
     if not turns:
         return Subject(face, path), _rounded(editor.estimate_aus(face.image[None])[0])
     pose, au = editor.estimate(face.image[None])
-    seen = torch.cat([pose[0].clamp(-TURN, TURN), au[0]])
+    far = torch.tensor(to_either_side(editor.reach))
+    seen = torch.cat([pose[0].clamp(-far, far), au[0]])
     return Subject(face, path, editor.neutralise(face.image[None])), _rounded(seen)
 
 
@@ -201,8 +200,8 @@ def _slider_page(editor: FaceEditor, turns: bool, reenact: Callable[..., str]) -
     by_name = {}
     if turns:
         with gr.Row():
-            for name in POSE:
-                by_name[name] = gr.Slider(-TURN, TURN, 0, step=0.01, label=f"{name}, radians", elem_id=name)
+            for name, far in zip(POSE, to_either_side(editor.reach), strict=True):
+                by_name[name] = gr.Slider(-far, far, 0, step=0.01, label=f"{name}, radians", elem_id=name)
     with gr.Row():
         for region, names in REGIONS.items():
             with gr.Column():

@@ -1,19 +1,17 @@
 """Who moves a face: OpenFace's CSV, or a film or a picture that somebody looks at (ICface, Figs. 1 and 4)."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 from rich.progress import track as progress_bar
 from torch import Tensor
 
-from datamodules.preparation.pictures import UnreadablePicture, upright
-from facegan.config import UserError
+from datamodules.preparation.pictures import UnreadablePicture
 from facegan.driving import NAMES, Track, filled, read_track
 from facegan.editing import FaceEditor
+from facegan.films import Footage
 from facegan.judges import AUJudge, FaceFinder, HeadPose, as_judged
 
 Look = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -51,6 +49,14 @@ class Drivers:
 
         return look
 
+    def _seen(self, picture: np.ndarray | None) -> np.ndarray:
+        """What a picture asks for (20,); NaN where there is no face."""
+        if picture is not None:
+            with suppress(UnreadablePicture):
+                pose, au = self._look(self.editor.cut_picture(picture).image[None])
+                return np.concatenate([pose[0].numpy(), au[0].numpy()])
+        return np.full(len(NAMES), np.nan, np.float32)
+
     def track(self, file: str, option: str) -> Track:
         """What a CSV (.csv), a film or a picture does, frame by frame.
 
@@ -64,32 +70,10 @@ class Drivers:
             return read_track(file)
         self.said.append(f"{file} has no CSV: its poses and AUs are those seen by {self._who}")
         rows: list[np.ndarray] = []
-        with ExitStack() as stack:
-            source = opened(stack, file, option)
-            total = source.streams.video[0].frames or None
-            for frame in progress_bar(
-                source.decode(video=0), f"Looking at {file}", total=total, disable=not self.progress
+        with Footage(file, option) as footage:
+            for picture in progress_bar(
+                footage.frames(), f"Looking at {file}", total=footage.count, disable=not self.progress
             ):
-                try:
-                    pose, au = self._look(self.editor.cut_picture(upright(frame)).image[None])
-                    rows.append(np.concatenate([pose[0].numpy(), au[0].numpy()]))
-                except UnreadablePicture:
-                    rows.append(np.full(len(NAMES), np.nan, np.float32))
+                rows.append(self._seen(picture))
+        self.said += footage.notes()
         return filled(np.array(rows, np.float32).reshape(-1, len(NAMES)), file)
-
-
-def opened(stack: ExitStack, film: str, option: str = "--driving") -> Any:
-    """A film or picture by PyAV, to be closed by the stack.
-
-    Raises:
-        UserError: it cannot be read, or has no pictures.
-    """
-    kinds = "give one that FFmpeg reads, such as .mp4 or .jpg; a CSV of OpenFace ends in .csv"
-    try:
-        container = stack.enter_context(av.open(film))
-    except (av.FFmpegError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise UserError(f"{option} {film}: no film that can be read ({reason}); {kinds}") from None
-    if not container.streams.video:
-        raise UserError(f"{option} {film}: it has no pictures; {kinds}")
-    return container

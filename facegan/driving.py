@@ -14,6 +14,9 @@ from facegan.faces import AU_MAX, AU_NAMES, N_AUS, POSE
 NAMES = (*POSE, *AU_NAMES)
 """Of the 20 columns of a track."""
 
+TURN = 0.5
+"""Radians to either side that sweeps, figures and sliders show at most: landmarks are hardly found beyond."""
+
 GROUPS = {
     "pose": POSE,
     "expression": AU_NAMES,
@@ -115,6 +118,11 @@ def columns(names: str) -> list[int]:
     return found
 
 
+def to_either_side(reach: Sequence[float]) -> list[float]:
+    """Radians to either side that each angle is shown at: ``TURN``, or a network's reach where that is less."""
+    return [min(TURN, angle) for angle in reach]
+
+
 def _column(name: str) -> str:
     known = {column.lower(): column for column in NAMES} | {
         column.lower().replace("au0", "au"): column for column in AU_NAMES
@@ -131,7 +139,8 @@ def _assignment(item: str, option: str) -> tuple[list[int], float]:
     except ValueError:
         value = float("nan")
     if not sign or not np.isfinite(value):
-        raise UserError(f"{option} {item}: write a name and a number, as in {option} AU12=3 yaw=0.2")
+        example = "AU12=3 yaw=0.2" if option == "--set" else "expression=1.5 yaw=0.5"
+        raise UserError(f"{option} {item}: write a name and a number, as in {option} {example}")
     return columns(name), value
 
 
@@ -151,10 +160,10 @@ def read_track(path: str | Path) -> Track:
             f"{path}: {AU_NAMES[au]}_r is {table.au[row, au]:g} in frame {table.frame[row]}; OpenFace's intensities "
             f"lie between 0 and {AU_MAX:g}"
         )
-    frames = int(table.frame.max())
-    values = np.full((frames, 3 + N_AUS), np.nan, np.float32)
+    first = min(1, int(table.frame.min()))  # OpenFace counts from 1, others from 0
+    values = np.full((int(table.frame.max()) + 1 - first, 3 + N_AUS), np.nan, np.float32)
     good = table.valid & np.isfinite(table.au).all(1) & np.isfinite(table.pose).all(1)
-    values[table.frame[good] - 1] = np.concatenate([table.pose, table.au], 1)[good]
+    values[table.frame[good] - first] = np.concatenate([table.pose, table.au], 1)[good]
     return filled(values, str(path))
 
 

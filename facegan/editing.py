@@ -120,6 +120,11 @@ class FaceEditor:
         """The method's own opinion of the AUs (B, 17) 0..5 of crops (B, 3, S, S)."""
         return self.module.estimate_aus(images.to(self.device)).float().cpu()
 
+    @property
+    def reach(self) -> list[float]:
+        """Radians to either side that a method which turns heads was taught: of pitch, yaw and roll."""
+        return list(self.module.config.pose_range)
+
     def cut(self, path: str | Path) -> Face:
         """Find, align and crop the largest face of a picture file, as in training.
 

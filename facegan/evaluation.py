@@ -150,8 +150,9 @@ def _reenact(case: _Case) -> dict[str, str]:
         return _OF_FRAMES
     neutralise = partial(case.ask, "neutralise") if case.config.method.neutralizer else None
     reenactment.evaluate(
-        partial(case.ask, "reenact"), case.tested, judges, case.out, neutralise=neutralise, **case.said
-    )
+        partial(case.ask, "reenact"), case.tested, judges, case.out, neutralise=neutralise,
+        reach=case.config.method.pose_range, **case.said,
+    )  # fmt: skip
     return {
         "grid": "grid.png", "pose and expression apart": "apart.png", "views": "views.png",
         "expressions": "expressions.png", "neutral faces": "neutral.png", "errors": "errors.png",

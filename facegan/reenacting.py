@@ -3,10 +3,9 @@
 A film is read, animated and written a few frames at a time, whatever its length; the neutral face is made once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from fractions import Fraction
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,18 @@ import torch
 from rich.progress import track as progress_bar
 from torch import Tensor
 
-from datamodules.preparation.pictures import is_picture, upright
+from datamodules.preparation.pictures import is_picture
 from facegan import figures
 from facegan.config import UserError, check
-from facegan.drivers import Drivers, opened
-from facegan.driving import Track, columns, read_track, sweep
+from facegan.drivers import Drivers
+from facegan.driving import Track, columns, read_track, sweep, to_either_side
 from facegan.editing import PICTURES, FaceEditor, load, result_path
-from facegan.faces import POSE
-from facegan.films import Film
+from facegan.faces import AU_MAX, POSE
+from facegan.films import CSV_FPS, Film, Footage
 from facegan.pixels import to_uint8
 
 AT_ONCE = {"cpu": 2}
 """Frames that are animated together, by kind of device: what stays in a processor's cache is done sooner."""
-
-CSV_FPS = Fraction(25)
-"""Of a result that no film drives."""
 
 
 def reenact_file(
@@ -56,10 +52,11 @@ def reenact_file(
         run: a run folder, or an experiment's name for its newest run.
         source: picture with the face.
         out: an .mp4; where one picture or ``constants`` alone drive, a picture.
-        driving: a film or a picture whose head and expression are taken; a film's sound is kept.
+        driving: a film or a picture whose head and expression are taken; a film is shown, and its sound kept.
         driving_csv: OpenFace's CSV of it. Without one, the run's own attribute head looks at the film's faces; with a
             CSV and no film, the CSV alone drives.
-        take: columns of further drivers, CSVs, films or pictures, as in ``mouth=other.csv`` (Fig. 4).
+        take: columns of further drivers, CSVs, films or pictures, as in ``mouth=other.csv`` (Fig. 4); where
+            nothing else drives, the first film of them is shown and heard.
         constants, factors: as of ``Track.holding`` and ``Track.scaled``.
         smooth: standard deviation in frames of a Gaussian over time.
         alone: the result without source and driver beside it.
@@ -73,6 +70,8 @@ def reenact_file(
     inputs = (source, driving, driving_csv, *(file for _, file in further))
     path = result_path(out, *inputs, kinds=(".mp4", *PICTURES))
     film = path.suffix.lower() == ".mp4"
+    if driving is not None and Path(driving).suffix.lower() == ".csv":
+        raise UserError(f"--driving {driving}: a CSV of OpenFace is given with --driving-csv")
     if driving is not None and not film and not is_picture(Path(driving)):
         raise UserError(f"--out {out}: what {driving} drives is a film; name an .mp4 file")
     _check_numbers(constants, factors, smooth)
@@ -84,9 +83,12 @@ def reenact_file(
     neutral = editor.neutralise(face)
     drivers = Drivers(editor, au_judge, progress)
     moves = _moves(drivers, driving, driving_csv, further).smoothed(smooth).scaled(factors).holding(constants)
-    notes = drivers.said + _beyond(moves, editor.module.pose_range.expand(3).tolist())
+    notes = drivers.said + _beyond(moves, editor.reach)
     if film:
-        written = _film(editor, face, neutral, moves, driving, path, alone, progress, notes)
+        if driving is None and driving_csv is None:
+            driving = next((file for _, file in further if _is_film(file)), None)
+        written, told = _film(editor, face, neutral, moves, driving, path, alone, progress)
+        notes += told
         done = f"{path}: {written:,} frames of {editor.size}x{editor.size}"
     elif len(moves) > 1:
         raise UserError(f"--out {out}: {len(moves):,} frames make a film; name an .mp4 file")
@@ -94,7 +96,7 @@ def reenact_file(
         (picture,) = to_uint8(_animated(editor, neutral, moves))
         figures.save(path, picture)
         done = f"{path}: 1 picture of {picture.shape[1]}x{picture.shape[0]}"
-    return "\n".join([done, *notes])
+    return "\n".join(dict.fromkeys([done, *notes]))
 
 
 def sweep_file(
@@ -109,14 +111,22 @@ def sweep_file(
     """Fig. 5: one angle or AU over its range, as a strip; what ``constants`` do not hold is neutral.
 
     Raises:
-        UserError: there is no face, or no column of that name.
+        UserError: there is no face, no column of that name, angles and AUs at once, or ``constants`` hold it.
     """
     check("--steps", pictures, at_least=2)
-    angle = columns(name)[0] < len(POSE)
-    values = np.linspace(-0.5, 0.5, pictures) if angle else np.linspace(0, 5, pictures)
-    moves = sweep(name, values.tolist()).holding(constants)
+    swept = columns(name)
+    angle = swept[0] < len(POSE)
+    if any((column < len(POSE)) != angle for column in swept):
+        raise UserError(f"--sweep {name}: angles go to both sides and AUs from 0 to 5; sweep one of them")
+    for item in constants:
+        if set(swept) & set(columns(item.partition("=")[0])):
+            raise UserError(f"--sweep {name} moves what --set {item} holds; leave one of them out")
+    sweep(name, [0.0]).holding(constants)  # what is wrong there is said before a network is loaded
     path = result_path(out, source)
     editor = load(run, checkpoint, can="reenact")
+    far = min(to_either_side(editor.reach)[column] for column in swept) if angle else 0.0
+    values = np.linspace(-far, far, pictures) if angle else np.linspace(0, AU_MAX, pictures)
+    moves = sweep(name, values.tolist()).holding(constants)
     face = editor.cut(source).image[None]
     strip = to_uint8(_animated(editor, editor.neutralise(face), moves))
     labels = [f"{np.degrees(v):+.0f}°" if angle else f"{v:.1f}" for v in values]
@@ -131,6 +141,10 @@ def neutral_file(run: str, source: str, out: str, checkpoint: str = "last") -> s
     (picture,) = to_uint8(editor.neutralise(editor.cut(source).image[None]).float().cpu())
     figures.save(path, picture)
     return f"{out}: 1 picture of {picture.shape[1]}x{picture.shape[0]}"
+
+
+def _is_film(file: str) -> bool:
+    return Path(file).suffix.lower() != ".csv" and not is_picture(Path(file))
 
 
 def _taken(item: str) -> tuple[str, str]:
@@ -200,32 +214,34 @@ def _film(
     path: Path,
     alone: bool,
     progress: bool,
-    notes: list[str],
-) -> int:
-    """Write the film, with its driver's sound as long as there are pictures; the number of its frames."""
+) -> tuple[int, list[str]]:
+    """Write the film, with its driver's sound as long as there are pictures; the number of its frames, and notes."""
     beside = [] if alone else [to_uint8(face)[0]]
     parts = 1 if alone else 2 + (driving is not None)
-    done = 0
+    done, few, notes = 0, at_once(editor.device.type), []
     with ExitStack() as stack:
-        source = opened(stack, driving) if driving is not None else None
-        rate = (source.streams.video[0].average_rate if source else None) or CSV_FPS
-        there = (source.streams.video[0].frames if source else 0) or len(moves)
+        footage = stack.enter_context(Footage(driving)) if driving is not None else None
+        rate, there = (footage.rate, footage.count) if footage else (CSV_FPS, len(moves))
         if there != len(moves):
             notes.append(
                 f"{driving} has {there:,} frames, its drivers have {len(moves):,}: the shorter counts"
             )
-        sound = source.streams.audio[0] if source and source.streams.audio else None
+        sound = footage.sound if footage else None
         film = stack.enter_context(Film(path, (editor.size, parts * editor.size), rate, sound))
-        end = len(moves) / rate if there > len(moves) else None
-        drivers, few = _drivers(source, film, len(moves), end), at_once(editor.device.type)
+        drivers: Iterator[np.ndarray | None] = repeat(None, len(moves))
+        if footage:
+            drivers = _shown(footage.frames(len(moves), film.hear), editor.size)
         total = -(-min(there, len(moves)) // few)
         for frames in progress_bar(_batches(drivers, few), "Animating", total=total, disable=not progress):
             results = to_uint8(_animated(editor, neutral, Track(moves.values[done : done + len(frames)])))
             for driver, result in zip(frames, results, strict=True):
-                shown = [] if alone or driver is None else [_fitted(driver, editor.size)]
+                shown = [] if alone or driver is None else [driver]
                 film.write(np.hstack([*beside, *shown, result]))
             done += len(frames)
-    return done
+        notes += footage.notes() if footage else []
+    if not done:
+        raise UserError(f"{driving}: no frame of it can be decoded")
+    return done, notes
 
 
 def at_once(device: str) -> int:
@@ -238,25 +254,12 @@ def _batches(frames: Iterator[Any], few: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _drivers(source: Any, film: Film, total: int, end: Fraction | None) -> Iterator[np.ndarray | None]:
-    """The driver's frames, at most ``total``, while its sound goes into the film; without a driver None, as often.
-
-    Args:
-        end: seconds after which the sound is left out; None: never.
-    """
-    if source is None:
-        yield from [None] * total
-        return
-    for packet in source.demux([*source.streams.video[:1], *source.streams.audio[:1]]):
-        late = end is not None and packet.pts is not None and packet.pts * packet.time_base >= end
-        if packet.stream.type == "audio" and not late:
-            film.hear(packet)
-        if packet.stream.type == "video" and total > 0:
-            for frame in packet.decode()[:total]:
-                yield upright(frame)
-                total -= 1
-        elif late and total == 0:
-            return  # of a long film no more is read
+def _shown(pictures: Iterable[np.ndarray | None], side: int) -> Iterator[np.ndarray]:
+    """Pictures (side, side, 3) of what drives; where there is none, the one before."""
+    last = np.zeros((side, side, 3), np.uint8)
+    for picture in pictures:
+        last = last if picture is None else _fitted(picture, side)
+        yield last
 
 
 def _fitted(picture: np.ndarray, side: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 
 from datamodules.generated.folder import FOLDER_LAYOUT
 from datamodules.generated.voxceleb import VOXCELEB_LAYOUT
-from facegan import editing, experiment, reenacting
+from facegan import editing, experiment, films, reenacting
 from facegan.adversarial import PANELS
 from facegan.cli import main
 from facegan.config import UserError
@@ -219,15 +219,27 @@ def test_a_shorter_csv_ends_picture_and_sound(run, people, with_sound, tmp_path,
 
 
 def test_turns_beyond_the_network_s_reach_are_told(run, people, tmp_path, capsys):
-    assert typed(run, people, "--set", "yaw=1.2", "--out", str(tmp_path / "o.png")) == 0
-    assert "1 of 1 frames turn by more than 0.70 radians" in capsys.readouterr().out
+    for turn in ("1.2", "-1.2"):
+        assert typed(run, people, "--set", f"yaw={turn}", "--out", str(tmp_path / "o.png")) == 0
+        assert "1 of 1 frames turn by more than 0.70 radians" in capsys.readouterr().out
+
+
+def test_a_sweep_goes_as_far_as_the_network(run, people, tmp_path, monkeypatch):
+    """Beyond, all pictures would be the same, under labels of their own."""
+    monkeypatch.setattr(editing.FaceEditor, "reach", [0.7, 0.7, 0.2])
+    seen = spied(monkeypatch)
+    for name in ("roll", "yaw"):
+        swept = ["--sweep", name, "--steps", "3", "--out", str(tmp_path / "s.png")]
+        assert typed(run, people, *swept) == 0
+    assert np.array_equal(seen[0][:, 2], np.float32([-0.2, 0, 0.2]))
+    assert np.array_equal(seen[1][:, 1], np.float32([-0.5, 0, 0.5]))
 
 
 def test_frames_are_not_read_ahead(run, people, film, tmp_path, monkeypatch):
     """Constant memory, whatever the film's length: at most a batch is read and not yet written."""
     counts = {"read": 0, "written": 0}
     most = []
-    upright, write = reenacting.upright, Film.write
+    upright, write = films.upright, Film.write
 
     def read(frame):
         counts["read"] += 1
@@ -239,7 +251,7 @@ def test_frames_are_not_read_ahead(run, people, film, tmp_path, monkeypatch):
         write(self, picture)
 
     monkeypatch.setitem(reenacting.AT_ONCE, "cpu", 3)
-    monkeypatch.setattr(reenacting, "upright", read)
+    monkeypatch.setattr(films, "upright", read)
     monkeypatch.setattr(Film, "write", written)
     driven = ["--driving", str(film), "--driving-csv", str(people / "p000001.csv")]
     assert typed(run, people, *driven, "--out", str(tmp_path / "o.mp4")) == 0
@@ -274,6 +286,16 @@ def test_pictures_by_hand_a_sweep_and_the_neutral_face(run, people, tmp_path, mo
         (["--sweep", "yaw", "--out", "o.mp4"], "name a .png or .jpg file"),
         (["--neutral", "--out", "o.mp4"], "name a .png or .jpg file"),
         (["--neutral", "--set", "AU12=2", "--out", "o.png"], "--neutral and --set do not go together"),
+        (["--neutral", "--half", "--out", "o.png"], "--neutral and --half do not go together"),
+        (["--sweep", "yaw", "--au-judge", "--out", "o.png"], "--sweep and --au-judge do not go together"),
+        (
+            ["--sweep", "yaw", "--set", "yaw=0.2", "--out", "o.png"],
+            "--sweep yaw moves what --set yaw=0.2 holds",
+        ),
+        (["--sweep", "AU12,yaw", "--out", "o.png"], "sweep one of them"),
+        (["--driving", "x.csv", "--out", "o.mp4"], "given with --driving-csv"),
+        (["--driving", "f.mp4", "--scale", "AU12=x", "--out", "o.mp4"], "as in --scale expression=1.5"),
+        (["--set", "AU12=2", "--out", "/dev/null/o.png"], "another --out"),
         (
             ["--sweep", "yaw", "--driving", "f.mp4", "--out", "o.png"],
             "--sweep and --driving do not go together",

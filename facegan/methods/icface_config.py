@@ -44,7 +44,7 @@ class ICfaceConfig:
     pseudo_truth: str = "source"
     # whose features G_A's picture is to have in eq. 3: source, as written | driver: the frame itself (I18)
     identity_of: str = "source"
-    # radians that become 0 and 1, from -range to range: one number, or one each for pitch, yaw and roll (I9)
+    # radians that become 0 and 1, from -range to range; written as one number, or as pitch's, yaw's and roll's (I9)
     pose_range: Any = 0.70
     recogniser: str = "published"  # LightCNN of eq. 3: published | trained, on the data at hand
     identity_weights: str = PUBLISHED_FILE  # of the published one
@@ -69,7 +69,7 @@ class ICfaceConfig:
         check("method.lr", self.lr, above=0)
         check("method.lr_critic", self.lr_critic, above=0)
         check("method.lr_recogniser", self.lr_recogniser, above=0)
-        self._check_pose_range()
+        self.pose_range = self._each_angle(self.pose_range)
         if self.clip_gradient is not None:
             check("method.clip_gradient", self.clip_gradient, above=0)
         check_ranges(
@@ -84,15 +84,17 @@ class ICfaceConfig:
         if self.recogniser == "trained" and self.w_identity > 0 and self.recogniser_epochs == 0:
             raise UserError("method.recogniser=trained: give it some epochs first (method.recogniser_epochs)")
 
-    def _check_pose_range(self) -> None:
-        angles = self.pose_range if isinstance(self.pose_range, list | tuple) else [self.pose_range] * 3
-        if len(angles) != 3 or not all(isinstance(angle, int | float) for angle in angles):
+    @staticmethod
+    def _each_angle(given: Any) -> list[float]:
+        angles = given if isinstance(given, list | tuple) else [given] * 3
+        if len(angles) != 3 or not all(type(angle) in (int, float) for angle in angles):
             raise UserError(
-                f"method.pose_range={self.pose_range}: write one number of radians, or three, for pitch, yaw and "
-                "roll, as in [0.45,0.7,0.25]"
+                f"method.pose_range={given}: write one number of radians, or three, for pitch, yaw and roll, as in "
+                "[0.45,0.7,0.25]"
             )
         for angle in angles:
             check("method.pose_range", angle, above=0)
+        return [float(angle) for angle in angles]
 
     @property
     def stages(self) -> dict[str, int]:

@@ -6,6 +6,7 @@ and AUs, as stored with it.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from facegan import figures, report
 from facegan.config import UserError
+from facegan.driving import TURN
 from facegan.faces import AU_NAMES, POSE
 from facegan.findings import SOURCES, write_findings
 from facegan.judges import Judges, as_judged, similarity
@@ -73,6 +75,7 @@ def evaluate(
     log: Path | None = None,
     protocol: Protocol | None = None,
     neutralise: Neutralise | None = None,
+    reach: Sequence[float] = (TURN,) * len(POSE),
 ) -> dict[str, Any]:
     """Measure reenactments between test people, beside copying either picture.
 
@@ -86,6 +89,7 @@ def evaluate(
         command: what was typed, for the tables.
         log: the run's CSV log, for ``curves.png``.
         neutralise: the method's neutraliser, for Fig. 7.
+        reach: radians to either side that the method turns heads at most, for Fig. 5.
 
     Returns:
         What ``evaluation.json`` holds: of each row ``presence`` and ``intensity`` of AUs, ``angles`` (mean absolute
@@ -193,7 +197,7 @@ def evaluate(
     errors_figure(
         errors[method], asked, result_of_all, out_dir / "errors.png", figures.provenance(data.generated)
     )
-    draw(reenact, neutralise, data, out_dir, protocol)
+    draw(reenact, neutralise, data, out_dir, protocol, reach)
     if log is not None:
         figures.curves(log, out_dir / "curves.png", figures.provenance(data.generated))
     return result_of_all

@@ -3,7 +3,7 @@
 And what the paper lacks: errors by angle, by AU, and identity by how far the head turns.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from facegan import figures
-from facegan.faces import AU_NAMES, EXPRESSIONS, POSE, prototype
+from facegan.driving import TURN, to_either_side
+from facegan.faces import AU_NAMES, EXPRESSIONS, N_AUS, POSE, prototype
 from facegan.pixels import to_uint8
 from facegan.protocols.common import Protocol, choose_sources
 
@@ -23,17 +24,22 @@ Reenact = Callable[[Tensor, Tensor, Tensor], Tensor]
 Neutralise = Callable[[Tensor], Tensor]
 """Faces (B, 3, S, S) -> the same people, facing the camera and without expression."""
 
-VIEWS = (-0.5, -0.33, -0.17, 0.0, 0.17, 0.33, 0.5)
-"""Radians of Fig. 5."""
+VIEWS = 7
+"""Pictures of each angle in Fig. 5."""
 
 
 def draw(
-    reenact: Reenact, neutralise: Neutralise | None, data: Any, out_dir: Path, protocol: Protocol
+    reenact: Reenact,
+    neutralise: Neutralise | None,
+    data: Any,
+    out_dir: Path,
+    protocol: Protocol,
+    reach: Sequence[float],
 ) -> None:
     """All figures of faces, as PNG into ``out_dir``; Fig. 7 where there is a ``neutralise``."""
     grid_figure(reenact, data, out_dir / "grid.png", protocol)
     apart_figure(reenact, data, out_dir / "apart.png", protocol)
-    views_figure(reenact, data, out_dir / "views.png", protocol)
+    views_figure(reenact, data, out_dir / "views.png", protocol, reach)
     expressions_figure(reenact, data, out_dir / "expressions.png", protocol)
     if neutralise is not None:
         neutral_figure(neutralise, data, out_dir / "neutral.png", protocol)
@@ -70,19 +76,22 @@ def apart_figure(reenact: Reenact, data: Any, path: Path, protocol: Protocol) ->
     return _save(path, pictures, header, _names(data, rows), data)
 
 
-def views_figure(reenact: Reenact, data: Any, path: Path, protocol: Protocol) -> Path:
-    """Fig. 5: a person's head turned by each angle, the expression at rest."""
+def views_figure(
+    reenact: Reenact, data: Any, path: Path, protocol: Protocol, reach: Sequence[float] = (TURN,) * len(POSE)
+) -> Path:
+    """Fig. 5: a person's head turned by each angle, as far as the network goes, the expression at rest."""
     rows = choose_sources(data.test, protocol.strong)[: max(1, protocol.rows // 3)]
     pictures, labels = [], []
     for face, name in zip(data.test.batch(rows)["image"], _names(data, rows), strict=True):
         for k, angle in enumerate(POSE):
-            pose = torch.zeros(len(VIEWS), len(POSE))
-            pose[:, k] = torch.tensor(VIEWS)
+            far = to_either_side(reach)[k]
+            pose = torch.zeros(VIEWS, len(POSE))
+            pose[:, k] = torch.linspace(-far, far, VIEWS)
             with torch.no_grad():
-                turned = reenact(face.expand(len(VIEWS), -1, -1, -1), pose, torch.zeros(len(VIEWS), 17)).cpu()
+                turned = reenact(face.expand(VIEWS, -1, -1, -1), pose, torch.zeros(VIEWS, N_AUS)).cpu()
             pictures.append(list(to_uint8(torch.cat([face[None], turned]))))
-            labels.append(f"{name}, {angle}")
-    header = ["source", *(f"{np.degrees(view):+.0f}°" for view in VIEWS)]
+            labels.append(f"{name}, {angle} ±{np.degrees(far):.0f}°")
+    header = ["source", *(f"{share:+.0%}" for share in np.linspace(-1, 1, VIEWS))]
     return _save(path, pictures, header, labels, data)
 
 

@@ -59,7 +59,7 @@ def test_defaults_are_the_released_ones():
     assert (c.generator_width, c.generator_blocks, c.generator_norm, c.dropout) == (128, 6, "batch", 0.5)
     assert (c.w_fa, c.w_identity, c.w_reconstruction) == (10, 1, 10)
     assert (c.optimizer, c.lr, c.lr_critic, c.alpha) == ("rmsprop", 2e-4, 2e-4, 0.99)
-    assert c.pose_range == 0.70 and c.neutralizer and c.update == "joint"
+    assert c.pose_range == [0.70] * 3 and c.neutralizer and c.update == "joint"
 
 
 def test_attributes_are_scaled_to_0_to_1_and_back():
@@ -74,8 +74,18 @@ def test_attributes_are_scaled_to_0_to_1_and_back():
     torch.testing.assert_close(back[1], au)
     neutral = module.neutral_attributes(2)
     assert (neutral[:, :3] == 0.5).all() and (neutral[:, 3:] == 0).all()
-    assert ICface.for_use(module.hparams).pose_range == module.pose_range, "a checkpoint has it in its config"
+    assert torch.equal(ICface.for_use(module.hparams).pose_range, module.pose_range), (
+        "a checkpoint has it in its config"
+    )
     assert "pose_range" not in module.state_dict(), "and gives it to no other training"
+
+
+def test_a_range_of_whole_radians_is_a_number_like_others():
+    module = build(small(w_identity=0, pose_range=1))
+    pose, au = torch.tensor([[0.3, -0.4, 0.2]]), torch.full((1, 17), 2.7)
+    fa = module.attributes(pose, au)
+    torch.testing.assert_close(fa[:, :3], torch.tensor([[0.65, 0.3, 0.6]]))
+    torch.testing.assert_close(fa[:, 3:], torch.full((1, 17), 0.54))
 
 
 def test_each_angle_may_have_its_own_range():
@@ -374,6 +384,7 @@ def test_learns_to_reenact_a_few_faces():
         ("pose_range", [0.4, 0.5]),
         ("pose_range", [0.4, 0.5, -1]),
         ("pose_range", "wide"),
+        ("pose_range", True),
         ("dropout", 1),
         ("generator_norm", "layer"),
         ("optimizer", "sgd"),
