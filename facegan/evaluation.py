@@ -156,7 +156,7 @@ def _reenact(case: _Case) -> dict[str, str]:
     return {
         "grid": "grid.png", "pose and expression apart": "apart.png", "views": "views.png",
         "expressions": "expressions.png", "neutral faces": "neutral.png", "errors": "errors.png",
-        "quality table": "table1.md", "AU table": "table2.md",
+        "errors of AUs": "aus.png",         "quality table": "table1.md", "AU table": "table2.md",
     }  # fmt: skip
 
 

@@ -90,15 +90,65 @@ def test_a_page_shows_what_the_method_can_do(run, monkeypatch):
         """An editor of a method that turns heads."""
 
         module = type("Module", (), {"animate": None})()
+        reach = (0.7, 0.7, 0.2)
 
     with demo.gr.Blocks() as blocks:
         demo._slider_page(Turning(), True, lambda *_: "")  # type: ignore[arg-type]
     labels = {block.label for block in blocks.blocks.values() if hasattr(block, "label")}
     assert {"AU12 lip corner puller", "yaw, radians", "A driving film"} <= labels
+    ends = {block.label: block.maximum for block in blocks.blocks.values() if hasattr(block, "maximum")}
+    assert ends["yaw, radians"] == 0.5 and ends["roll, radians"] == 0.2, "as far as the network goes"
     with demo.gr.Blocks() as blocks:
         demo._transfer_page(Turning())  # type: ignore[arg-type]
     labels = {block.label for block in blocks.blocks.values() if hasattr(block, "label")}
     assert {"The expression of", "The face of"} <= labels and "AU12 lip corner puller" not in labels
+
+
+class Turner:
+    """Paints what it is asked for: red the yaw, green AU12; of any face it says that it looks far to the left."""
+
+    module = type("Module", (), {"animate": None})()
+    reach = (0.7, 0.4, 0.2)
+
+    def cut(self, path):
+        return editing.Face(np.zeros((1, 1, 3), np.uint8), np.eye(2, 3), torch.zeros(3, 8, 8))
+
+    def estimate(self, images):
+        return torch.tensor([[0.1, -0.6, 0.0]]), torch.full((1, 17), 1.5)
+
+    def neutralise(self, images):
+        return images - 0.5
+
+    def animate(self, neutral, pose, au):
+        painted = neutral.clone()
+        painted[:, 0], painted[:, 1] = pose[0, 1], au[0, AU_NAMES.index("AU12")] / 5
+        return painted
+
+
+def test_sliders_of_a_method_that_turns_heads_begin_at_the_face_and_turn_it():
+    subject, values = demo.take(Turner(), "face.jpg")  # type: ignore[arg-type]
+    assert values[:3] == [0.1, -0.4, 0.0] and values[3:] == [1.5] * 17, "no further than the slider goes"
+    moved = [0.0, 0.25, 0.0, *[0.0] * 17]
+    moved[3 + AU_NAMES.index("AU12")] = 5.0
+    (red, green, blue) = demo.draw(Turner(), subject, False, moved)[0, 0]  # type: ignore[arg-type, index]
+    assert abs(red - 127.5 * 1.25) < 1 and green == 255 and abs(blue - 127.5 * 0.5) < 1
+
+
+def test_the_page_s_film_and_csv_move_the_face(tmp_path):
+    asked = []
+
+    def reenact(source, out, **options):
+        asked.append((source, options))
+        return out
+
+    with demo.gr.Blocks() as blocks:
+        demo._slider_page(Turner(), True, reenact)  # type: ignore[arg-type]
+    (driven,) = [f.fn for f in blocks.fns.values() if getattr(f.fn, "__name__", "") == "driven"]
+    subject, _ = demo.take(Turner(), "face.jpg")  # type: ignore[arg-type]
+    driven(subject, "film.mp4", "film.csv")
+    assert asked == [("face.jpg", {"driving": "film.mp4", "driving_csv": "film.csv", "progress": False})]
+    with pytest.raises(demo.gr.Error, match="a face and a driving film first"):
+        driven(None, "film.mp4", None)
 
 
 def test_transfer_answers_as_soon_as_both_pictures_are_there(picture):

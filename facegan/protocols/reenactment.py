@@ -21,7 +21,7 @@ from facegan.config import UserError
 from facegan.driving import TURN
 from facegan.faces import AU_NAMES, POSE
 from facegan.findings import SOURCES, write_findings
-from facegan.judges import Judges, as_judged, similarity
+from facegan.judges import GEOMETRY, Judges, as_judged, similarity
 from facegan.judges.quality import quality_judges
 from facegan.metrics import Acceptance, Agreement, Presence
 from facegan.protocols.common import (
@@ -33,7 +33,7 @@ from facegan.protocols.common import (
     write_pairs,
     write_samples,
 )
-from facegan.protocols.reenactment_figures import Neutralise, Reenact, draw, errors_figure
+from facegan.protocols.reenactment_figures import Neutralise, Reenact, aus_figure, draw, errors_figure
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
 TURNS = (0, 10, 20, 30, 180)
@@ -82,9 +82,9 @@ def evaluate(
     Args:
         reenact: the method.
         data: a data module with ``test``.
-        judges: of AUs, head pose and identity.
-        out_dir: gets ``evaluation.json``, ``table1.md``, ``table2.md``, ``pairs.csv``, ``errors.png`` and the figures
-            of ``reenactment_figures.draw``.
+        judges: of AUs, landmark geometry, head pose and identity.
+        out_dir: gets ``evaluation.json``, ``table1.md``, ``table2.md``, ``pairs.csv``, ``errors.png``, ``aus.png`` and
+            the figures of ``reenactment_figures.draw``.
         method: name of its row.
         command: what was typed, for the tables.
         log: the run's CSV log, for ``curves.png``.
@@ -92,8 +92,9 @@ def evaluate(
         reach: radians to either side that the method turns heads at most, for Fig. 5.
 
     Returns:
-        What ``evaluation.json`` holds: of each row ``presence`` and ``intensity`` of AUs, ``angles`` (mean absolute
-        error in degrees of pitch, yaw and roll), ``quality`` (mean score by network); ``pose_offset``, what the
+        What ``evaluation.json`` holds: of each row ``presence`` and ``intensity`` of AUs, ``geometry`` (agreement of
+        landmarks with the driver's), ``angles`` (mean absolute error in degrees of pitch, yaw and roll),
+        ``quality`` (mean score by network); ``pose_offset``, what the
         pose judge is off by on average on the drivers' own pictures (taken off all rows); of each identity judge
         ``real`` and the acceptance of the source's person by row; ``turned``, the method's by ``TURNS``.
     """
@@ -103,6 +104,7 @@ def evaluate(
     rows = (COPY_SOURCE, COPY_TARGET, method)
     presence = {row: Presence(AU_NAMES, sync_on_compute=False) for row in rows}
     intensity = {row: Agreement(AU_NAMES, sync_on_compute=False) for row in rows}
+    shape = {row: Agreement(GEOMETRY, sync_on_compute=False) for row in rows}
     quality, said = quality_judges()
     scores: dict[tuple[str, str], list[Tensor]] = {(row, name): [] for row in rows for name in quality}
     angles: dict[str, list[Tensor]] = {row: [] for row in rows}
@@ -113,6 +115,7 @@ def evaluate(
     }
     likeness: dict[tuple[str, str], list[Tensor]] = {(row, name): [] for row in rows for name in real}
     of_pairs: dict[str, list[Tensor]] = defaultdict(list)
+    seen: dict[str, list[Tensor]] = {row: [] for row in rows}
     for start in track(
         range(0, len(sources), protocol.batch_size), "Evaluating", disable=not protocol.progress
     ):
@@ -123,6 +126,7 @@ def evaluate(
         if not start:
             pictures = {"source": source["image"], "target": driver["image"], "result": result}
             write_samples(out_dir / "samples", **pictures)
+        asked_shape = judges.geometry(driver["image"], driver["landmarks"])
         shown = as_judged(source["image"], judges.finder(source["image"]), data.align)
         persons = {judge.name: judge(*shown) for judge in judges.identity}
         for row, images in zip(rows, (source["image"], driver["image"], result), strict=True):
@@ -131,6 +135,8 @@ def evaluate(
             au = judges.au(cut)
             presence[row].update(au, driver["au"])
             intensity[row].update(au, driver["au"])
+            shape[row].update(judges.geometry(images, points), asked_shape)
+            seen[row].append(au)
             if row == method:
                 for column, one in au_columns(driver["au"], au).items():
                     of_pairs[column].append(one)
@@ -169,6 +175,7 @@ def evaluate(
         "test_people": len(np.unique(np.asarray(data.test.identity)[sources])),
         "judges": {
             "au": judges.au.description,
+            "geometry": judges.geometry.description,
             "pose": pose.description,
             "identity": [judge.description for judge in judges.identity],
             "quality": said,
@@ -177,6 +184,7 @@ def evaluate(
             row: {
                 "presence": presence[row].compute(),
                 "intensity": intensity[row].compute(),
+                "geometry": shape[row].compute(),
                 "angles": dict(zip(POSE, errors[row].nanmean(0).tolist(), strict=True)),
                 "no_pose": int(errors[row].isnan().any(1).sum()),
                 "quality": {name: torch.cat(scores[row, name]).mean() for name in quality},
@@ -193,10 +201,10 @@ def evaluate(
     write_findings(out_dir, result_of_all)
     (out_dir / "table1.md").write_text(report.icface_table1(result_of_all))
     (out_dir / "table2.md").write_text(report.icface_table2(result_of_all))
-    asked = data.test.records.pose[drivers]
-    errors_figure(
-        errors[method], asked, result_of_all, out_dir / "errors.png", figures.provenance(data.generated)
-    )
+    asked, caption = data.test.records.pose[drivers], figures.provenance(data.generated)
+    errors_figure(errors[method], asked, result_of_all, out_dir / "errors.png", caption)
+    read = {row: torch.cat(parts).numpy() for row, parts in seen.items()}
+    aus_figure(read, np.asarray(data.test.au)[drivers], out_dir / "aus.png", caption)
     draw(reenact, neutralise, data, out_dir, protocol, reach)
     if log is not None:
         figures.curves(log, out_dir / "curves.png", figures.provenance(data.generated))

@@ -27,6 +27,9 @@ Neutralise = Callable[[Tensor], Tensor]
 VIEWS = 7
 """Pictures of each angle in Fig. 5."""
 
+INTENSITIES = (0, 0.25, 1, 2, 3, 4, 5)
+"""Edges of an AU's intensity, for the curves of its error."""
+
 
 def draw(
     reenact: Reenact,
@@ -175,6 +178,33 @@ def errors_figure(
     by_turn.set(title="Same person, %", xlabel="source and driver apart, degrees", ylim=(0, 100))
     if result["turned"]:
         by_turn.legend()
+    sheet.text(0.99, 0.01, caption, ha="right", fontsize="small", color="grey")
+    sheet.savefig(path, dpi=100)
+    return path
+
+
+def aus_figure(read: dict[str, np.ndarray], asked: np.ndarray, path: Path, caption: str) -> Path:
+    """Error of each AU by the intensity asked for.
+
+    Args:
+        read: of each row of the table, the judge's AUs (P, 17).
+        asked: (P, 17).
+    """
+    sheet = Figure(figsize=(13, 6), layout="constrained")
+    panels = sheet.subplots(3, 6, sharex=True, sharey=True).flat
+    for k, (panel, name) in enumerate(zip(panels, AU_NAMES, strict=False)):
+        place = np.digitize(asked[:, k], INTENSITIES[1:-1])
+        for row, values in read.items():
+            error = np.abs(values[:, k] - asked[:, k])
+            there = [step for step in range(len(INTENSITIES) - 1) if np.isfinite(error[place == step]).any()]
+            line = [(asked[place == step, k].mean(), np.nanmean(error[place == step])) for step in there]
+            panel.plot(*zip(*line, strict=True) if line else ([], []), marker="o", markersize=3, label=row)
+        panel.set(title=name, ylim=(0, None))
+    sheet.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=len(read))
+    sheet.supxlabel("asked for")
+    sheet.supylabel("mean error")
+    for panel in panels:  # those that are left over
+        panel.set_axis_off()
     sheet.text(0.99, 0.01, caption, ha="right", fontsize="small", color="grey")
     sheet.savefig(path, dpi=100)
     return path

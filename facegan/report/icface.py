@@ -34,6 +34,7 @@ def icface_table2(result: Mapping[str, Any]) -> str:
         "F-score",
         "AU MSE",
         "AU PCC",
+        "geometry PCC",
         "pitch °",
         "yaw °",
         "roll °",
@@ -49,13 +50,17 @@ def icface_table2(result: Mapping[str, Any]) -> str:
         rows.append([
             name, number(None if present["balanced_mean"] is None else 100 * present["balanced_mean"]),
             number(present["f_mean"], 4), number(strong["mse_mean"]), number(strong["pcc_mean"]),
+            number(row["geometry"]["pcc_mean"]) if "geometry" in row else "–",  # older evaluations have none
             *(number(angle, 1) for angle in row["angles"].values()), f"{row['no_pose']:,}",
             *(number(100 * table[name]["accuracy"], 1) for table in judged.values()),
         ])  # fmt: skip
+    first = next(iter(result["rows"].values()))
+    left_out = first["presence"]["excluded"]
     notes = [
-        "Present is an intensity of 1 or more, of 17 AUs (AU28 has no intensity and is left out); an AU that is\n"
-        "there always or never is left out of the mean. Verified: as the source. Angles: mean absolute error to the\n"
-        "driver's, less what the pose judge is off by on the drivers' own pictures ("
+        f"Present is an intensity of 1 or more, of 17 AUs (AU28 has no intensity and is left out); those that drivers\n"
+        f"show always or never are left out of the mean: {left_out}. Geometry: landmarks of mouth, eyes and brows\n"
+        "beside the driver's. Verified: as the source. Angles: mean absolute error to the driver's, less what\n"
+        "the pose judge is off by on the drivers' own pictures ("
         + ", ".join(f"{name} {number(off, 1)}°" for name, off in result["pose_offset"].items())
         + ").\n"
     ]

@@ -38,6 +38,7 @@ FIGURES: Mapping[str, Mapping[str, str]] = {
         "views.png": "Fig. 5: one picture, seen from other sides",
         "expressions.png": "Fig. 6: each of eight expressions",
         "neutral.png": "Fig. 7: neutral faces", "errors.png": "errors by pose and by AU",
+        "aus.png": "errors of AUs by intensity",
     },
 }  # fmt: skip
 """Figures of an evaluation by protocol and file, and what they show, numbered as in the method's paper."""

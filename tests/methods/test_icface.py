@@ -1,57 +1,15 @@
 import math
 
 import pytest
-import steps
 import torch
 import torch.nn.functional as F
+from small_icface import batch, build, joint, small
 from steps import moved, recorded, run, weights
 
 from facegan.config import UserError
 from facegan.methods.icface import ICface
 from facegan.methods.icface_config import ICfaceConfig
-from facegan.nets.lightcnn import LightCNN29v2, to_grey
-
-SMALL = {
-    "generator_width": 8, "generator_blocks": 1, "critic_width": 8, "recogniser": "trained", "recogniser_width": 1 / 16,
-    "recogniser_epochs": 1, "epochs": 1, "dropout": 0.0, "ema_half_life": 0,
-}  # fmt: skip
-WEIGHTS = [key for key in ICfaceConfig.__dataclass_fields__ if key.startswith("w_")]
-OFF = dict.fromkeys(WEIGHTS, 0.0)
-
-
-def small(**changes) -> ICfaceConfig:
-    return ICfaceConfig(**{**SMALL, **changes})
-
-
-def batch(n: int = 4) -> dict[str, torch.Tensor]:
-    """A person is a colour, the yaw a bright column, the first AU a bright row."""
-    g = torch.Generator().manual_seed(0)
-    looks = torch.rand(3, 3, 1, 1, generator=g) - 0.5
-    data: dict[str, torch.Tensor] = {}
-    for side in ("source", "target"):
-        image = looks[torch.arange(n) % 3].expand(-1, -1, 64, 64).clone()
-        pose, au = torch.zeros(n, 3), torch.zeros(n, 17)
-        pose[:, 1] = (torch.rand(n, generator=g) - 0.5) * 1.2
-        au[:, 0] = torch.rand(n, generator=g) * 5
-        for row in range(n):
-            column = int(32 + 40 * pose[row, 1])
-            image[row, :, :, column - 3 : column + 3] = 1
-            image[row, :, int(8 + 8 * au[row, 0]) :][:, :6] = -1
-        data |= {
-            f"{side}_image": image, f"{side}_pose": pose, f"{side}_au": au, f"{side}_identity": torch.arange(n) % 3,
-        }  # fmt: skip
-    return data | {"au": data["source_au"]}
-
-
-def build(config: ICfaceConfig) -> ICface:
-    torch.manual_seed(0)
-    return ICface(config, size=64, identities=3, batch_size=4)
-
-
-def joint(module: ICface) -> ICface:
-    """Past the recogniser's stage."""
-    module.config.recogniser_epochs = 0
-    return module
+from facegan.nets.lightcnn import LightCNN29v2
 
 
 def test_defaults_are_the_released_ones():
@@ -133,149 +91,6 @@ def test_the_adversaries_meet_after_the_supervised_epochs():
     module.log_losses = lambda losses, rows: (seen.append("adv" in losses), log(losses, rows))
     run(module, batch(), epochs=2, batches=2)
     assert seen == [False, False, True, True]
-
-
-def test_the_direct_term_keeps_the_animator_at_work_on_sources_themselves():
-    """I17; where there is no neutraliser it would be the first term of eq. 4 a second time."""
-    module = joint(steps.only(build(small(**{**OFF, "w_direct": 100.0, "lr": 1e-3})), 0))
-    l1 = recorded(module, "direct")
-    run(module, batch(), epochs=1, batches=40)
-    assert l1[-1] < 0.7 * l1[0], (l1[0], l1[-1])
-    data = batch()
-    source, x, fa = data["source_image"], data["target_image"], module.neutral_attributes(4)
-    found = module._direct(source, x, fa)["direct"]
-    assert found == (module.reenactor.G_A(source, fa) - x).abs().mean()
-    assert build(small(w_identity=0, w_direct=1.0, neutralizer=False))._direct(source, x, fa) == {}
-
-
-@pytest.mark.parametrize("update", ["joint", "alternating"])
-@pytest.mark.parametrize("name", ["adv", "fa", "reconstruction", "identity"])
-def test_each_loss_alone_lowers_itself_for_both_generators(name, update):
-    alone = {} if name == "adv" else {f"w_{name}": 100.0}  # eq. 1 is always there
-    config = small(
-        **{**OFF, "w_identity": 1e-9, **alone, "lr": 3e-4, "update": update, "generator_norm": "instance"}
-    )
-    module = joint(steps.only(build(config), 0))
-    animated, neutral = recorded(module, name), recorded(module, f"{name}_n")
-    before = weights(module)
-    run(module, batch(), epochs=1, batches=40)
-    assert animated[-1] < 0.95 * animated[0], (animated[0], animated[-1])
-    assert min(neutral[-5:]) < 0.95 * max(neutral[:5]), neutral
-    assert moved(before, module, 2) == {"reenactor.G_N", "reenactor.G_A"}
-
-
-@pytest.mark.parametrize("update", ["joint", "alternating"])
-def test_eq_5_adds_up_both_generators_terms_against_their_own_attributes(update, monkeypatch):
-    """From D's answers and the pictures by hand: eq. 1 on logits, eq. 2 with FA_D and FA_N, eq. 4, the weights."""
-    module = joint(build(small(w_identity=0, w_fa=3.0, w_reconstruction=7.0, update=update)))
-    data, totals, judged = batch(), [], []
-    monkeypatch.setattr(module, "take_step", lambda optimizer, loss: totals.append(loss.item()))
-    module.D.register_forward_hook(lambda _, inputs, out: judged.append((inputs[0], *out)))
-    run(module, data, epochs=1, batches=1)
-
-    fa_d = module.attributes(data["target_pose"], data["target_au"])
-    fa_n = torch.tensor([0.5] * 3 + [0.0] * 17).expand(4, -1)
-
-    def log_term(logits: torch.Tensor, real: bool) -> float:
-        return -torch.log(torch.sigmoid(logits if real else -logits)).mean().item()
-
-    def squares(attributes: torch.Tensor, wanted: torch.Tensor) -> float:
-        return (attributes - wanted).square().sum(1).mean().item()
-
-    (x, *of_x), (_, fake_a, _), (_, fake_n, _), *of_generators = judged
-    assert torch.equal(x, data["target_image"]) and len(of_generators) == 2
-    d = 2 * log_term(of_x[0], True) + log_term(fake_a, False) + log_term(fake_n, False)
-    assert totals[0] == pytest.approx(d + 3 * squares(of_x[1], fa_d), rel=1e-5)
-
-    (animated, *of_a), (neutral, *of_n) = of_generators
-    g_a = log_term(of_a[0], True) + 3 * squares(of_a[1], fa_d) + 7 * F.l1_loss(animated, x).item()
-    module.reenactor.G_A.eval()
-    truth = module.reenactor.G_A(data["source_image"], fa_n)
-    far = F.l1_loss(neutral, truth).item()
-    g_n = log_term(of_n[0], True) + 3 * squares(of_n[1], fa_n) + 7 * far
-    wanted = [g_a + g_n] if update == "joint" else [g_a, g_n]
-    assert totals[1:] == pytest.approx(wanted, rel=1e-4)
-
-
-def test_joint_lets_the_animator_teach_the_neutraliser_and_alternating_does_not():
-    """I8: G_A's losses reach G_N through the neutral face in one graph."""
-    for update, reached in (("joint", True), ("alternating", False)):
-        module = joint(steps.only(build(small(**{**OFF, "update": update, "w_reconstruction": 1.0})), 0))
-        module._neutraliser_losses = lambda neutral, features, source, fa: {
-            "reconstruction_n": neutral.sum() * 0
-        }
-        before = weights(module)
-        run(module, batch(), epochs=1, batches=2)
-        drift = max((p - before[n]).abs().max() for n, p in module.named_parameters() if "G_N" in n)
-        assert (drift > 1e-6) == reached, update
-
-
-def test_d_learns_what_is_real_and_regresses_real_pictures_alone():
-    """Eq. 1, 2; I6."""
-    module = joint(steps.only(build(small(lr=5e-4)), 1))
-    d, fa, before = recorded(module, "d"), recorded(module, "d_fa"), weights(module)
-    run(module, batch(), epochs=1, batches=30)
-    assert d[-1] < 0.7 * d[0] and fa[-1] < 0.7 * fa[0]
-    assert {name.split(".")[0] for name in moved(before, module)} == {"D"}
-
-
-def test_signs_of_the_log_terms():
-    """Sure that a picture is real: costs D nothing on real ones, G nothing; a fool of D, both much."""
-    from facegan.methods.icface import _bce
-
-    sure = torch.full((2, 1, 3, 3), 20.0)
-    assert _bce(sure, 1) < 1e-6 and _bce(sure, 0) > 19 and _bce(-sure, 0) < 1e-6
-    p = torch.tensor([[0.3]])
-    assert _bce(p, 1).item() == pytest.approx(-math.log(torch.sigmoid(p).item()), rel=1e-5)
-
-
-def test_attribute_loss_is_a_sum_over_the_twenty():
-    from facegan.methods.icface import _squares
-
-    a, b = torch.zeros(3, 20), torch.full((3, 20), 0.5)
-    assert _squares(a, b).item() == pytest.approx(20 * 0.25)
-
-
-def test_identity_compares_the_pooled_map_and_the_features():
-    module = build(small())
-    a, b = torch.rand(2, 2, 3, 64, 64) * 2 - 1
-    maps = []
-    module.C.fc.register_forward_hook(lambda m, inputs, out: maps.append((inputs[0], out)))
-    found = module._identity(module._features(a), b)
-    (pooled_a, fc_a), (pooled_b, fc_b) = maps
-    by_hand = (pooled_a - pooled_b).abs().mean() + (fc_a - fc_b).abs().mean()
-    assert found.item() == pytest.approx(by_hand.item(), rel=1e-5)
-    assert module._identity(module._features(a), a) == 0 and module.C(to_grey(a)).shape == (2, 256)
-
-
-@pytest.mark.parametrize("of", ["source", "driver"])
-def test_the_animated_face_has_the_features_of_the_source_or_of_the_frame(of, monkeypatch):
-    """I18; the neutral face has the source's either way."""
-    module, data, asked = joint(build(small(identity_of=of))), batch(), []
-    monkeypatch.setattr(module, "_features", lambda images: [images])
-    monkeypatch.setattr(
-        module, "_identity", lambda wanted, generated: asked.append(wanted[0]) or generated.sum() * 0
-    )
-    run(module, data, epochs=1, batches=1)
-    for wanted, name in zip(
-        asked, (f"{'target' if of == 'driver' else 'source'}_image", "source_image"), strict=True
-    ):
-        assert torch.equal(wanted, data[name])
-
-
-def test_r1_is_the_squared_gradient_of_the_mean_realness():
-    module = build(small(w_r1=1.0))
-    x = batch()["target_image"]
-    eps, base = 1e-2, module._r1(x).item()
-    module.double()
-    x = x.double().requires_grad_()
-    (gradient,) = torch.autograd.grad(module.D(x)[0].mean((1, 2, 3)).sum(), x)
-    assert base == pytest.approx(gradient.square().sum((1, 2, 3)).mean().item(), rel=1e-3)
-    step = eps * gradient / gradient.norm()
-    slope = (module.D(x + step)[0].mean((1, 2, 3)).sum() - module.D(x - step)[0].mean((1, 2, 3)).sum()) / (
-        2 * eps
-    )
-    assert slope.item() == pytest.approx(gradient.norm().item(), rel=1e-2)
 
 
 def test_without_a_neutraliser_the_animator_works_on_the_source():
@@ -402,19 +217,29 @@ def test_pictures_without_aus_are_refused():
         run(build(small()), data, epochs=1)
 
 
-def test_the_pseudo_truth_knows_its_attributes():
-    """All of its batch has the same ones, which BatchNorm would take for nothing (eq. 4, I7)."""
-    module = build(small(w_identity=0))
-    data = batch()
+def test_validation_drives_by_the_frame_and_not_by_the_source():
+    """It chooses the best checkpoint."""
+    module, data, logged = build(small(w_identity=0)), batch(), {}
+
+    def perfect(images, pose, au):
+        asked = torch.equal(pose, data["target_pose"]) and torch.equal(au, data["target_au"])
+        return data["target_image"] if asked and torch.equal(images, data["source_image"]) else images * 0
+
+    module.reenact = perfect
+    module.estimate = lambda images: (data["target_pose"] + 0.1, data["target_au"] + 0.5)
+    module.log_dict = lambda values, **options: logged.update(values)
+    module.validation_step(data, 0)
+    assert logged["val/l1"] == 0 < logged["val/copy_l1"]
+    assert logged["val/pose_error_own"].item() == pytest.approx(math.degrees(0.1), rel=1e-4)
+    assert logged["val/au_error_own"].item() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_the_average_s_statistics_are_of_sources_with_their_drivers_attributes():
+    module, data, given = joint(build(small(w_identity=0, ema_half_life=400))), batch(), []
+    average = module.reenactor_ema.module
+    average.register_forward_pre_hook(lambda _, inputs: given.append(inputs))
+    run(module, data, epochs=1, batches=1)
     fa_d = module.attributes(data["target_pose"], data["target_au"])
-    with torch.no_grad():
-        for _ in range(60):  # running statistics of batches with different attributes
-            module.reenactor.G_A(data["source_image"], fa_d)
-    neutral = torch.zeros_like(data["source_image"])
-    found = [
-        module._neutraliser_losses(neutral, [], data["source_image"], torch.full((4, 20), value))[
-            "reconstruction_n"
-        ]
-        for value in (0.0, 1.0)
-    ]
-    assert abs(found[0] - found[1]) > 1e-4 and module.reenactor.G_A.training
+    ((source, driver, neutral),) = given
+    assert torch.equal(source, data["source_image"]) and torch.equal(driver, fa_d)
+    assert torch.equal(neutral, module.neutral_attributes(4))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from facegan import report
 from facegan.config import UserError
 from facegan.intervals import correlation, presence, whole
+from facegan.protocols import reenactment
 from facegan.protocols.common import Protocol
 from facegan.protocols.reenactment import choose_pairs, evaluate
 
@@ -39,7 +41,8 @@ class Split:
             looks = np.random.default_rng(int(self.identity[row])).normal(0, 0.5, (8, 8)).clip(-1, 1)
             image[2] = torch.from_numpy(looks)
         au, pose = torch.from_numpy(self.au[rows]).float(), torch.from_numpy(self.pose[rows])
-        return {"image": painted(images, pose, au), "au": au, "pose": pose}
+        points = torch.zeros(len(rows), 68, 2)
+        return {"image": painted(images, pose, au), "au": au, "pose": pose, "landmarks": points}
 
 
 def painted(images, pose, au):
@@ -59,9 +62,13 @@ def judges():
     def pose(images, points):
         return images[:, 1].flatten(1)[:, :3]
 
+    def geometry(images, points):
+        return images[:, 0].flatten(1)[:, :4] * 5
+
+    geometry.description = "shapes"
     person.name, person.description, aus.description, pose.description = "pixels", "a person", "AUs", "angles"
     found = SimpleNamespace(
-        identity=[person], au=aus, pose=pose, finder=lambda images: torch.zeros(len(images), 68, 2),
+        identity=[person], au=aus, geometry=geometry, pose=pose, finder=lambda images: torch.zeros(len(images), 68, 2),
         missing={"LightCNN": "no weights"},
     )  # fmt: skip
     found.pose_of = lambda data: found.pose
@@ -98,6 +105,7 @@ def test_a_perfect_reenactment_has_all_and_each_copy_has_its_half(tmp_path):
     ours, source, target = (result["rows"][row] for row in ("ours", "copy the source", "copy the target"))
     assert ours["presence"]["balanced_mean"] == target["presence"]["balanced_mean"] == 1
     assert source["presence"]["balanced_mean"] == pytest.approx(0.5) and source["presence"]["f_mean"] == 0
+    assert ours["geometry"]["pcc_mean"] == pytest.approx(1) == target["geometry"]["pcc_mean"]
     assert max(ours["angles"].values()) < 1e-4 < 5 < min(source["angles"].values())
     people = result["identity"]["pixels"]
     assert [people[row]["accuracy"] for row in ("ours", "copy the source", "copy the target")] == [1, 1, 0]
@@ -109,6 +117,35 @@ def test_a_perfect_reenactment_has_all_and_each_copy_has_its_half(tmp_path):
     pairs = pd.read_csv(tmp_path / "pairs.csv")
     assert whole([pairs], presence("balanced")) == whole([pairs], correlation()) == pytest.approx(1)
     assert (tmp_path / "errors.png").stat().st_size and (tmp_path / "grid.png").stat().st_size
+
+
+def test_the_person_is_counted_by_how_far_source_and_driver_look_apart(tmp_path):
+    split = Split()
+    result = evaluate(perfect, data(), judges(), tmp_path, method="ours", protocol=QUICK)
+    sources, drivers = choose_pairs(split, 90, 0)
+    apart = np.degrees(np.linalg.norm((split.pose[sources] - split.pose[drivers])[:, :2], axis=1))
+    wanted = np.histogram(apart, [0, 10, 20, 30, 180])[0].tolist()
+    assert [b["pairs"] for b in result["turned"]["pixels"]] == wanted and min(wanted[1:]) > 0
+
+
+def test_strong_sources_show_an_expression(tmp_path):
+    strong = replace(QUICK, strong=True)
+    result = evaluate(perfect, data(), judges(), tmp_path, method="ours", protocol=strong)
+    sources = {row["source"] for row in csv.DictReader((tmp_path / "pairs.csv").open())}
+    assert "strong" in result["sources"]
+    assert not sources & {f"P{person}/{8 * person}.jpg" for person in range(5)}, "those are the calm ones"
+
+
+def test_quality_is_judged_beside_the_source(tmp_path, monkeypatch):
+    """DeepIQA has a reference (I13): the source, which the person's own noise tells from the driver."""
+
+    def differs(images, reference):
+        return (images[:, 2] - reference[:, 2]).abs().mean((1, 2))
+
+    monkeypatch.setattr(reenactment, "quality_judges", lambda: ({"DeepIQA": differs}, {"DeepIQA": "toy"}))
+    rows = evaluate(perfect, data(), judges(), tmp_path, method="ours", protocol=QUICK)["rows"]
+    assert rows["ours"]["quality"]["DeepIQA"] == rows["copy the source"]["quality"]["DeepIQA"] == 0
+    assert rows["copy the target"]["quality"]["DeepIQA"] > 0.1
 
 
 def test_half_a_turn_is_seen_in_yaw_alone(tmp_path):
@@ -168,4 +205,8 @@ def test_tables_carry_published_rows_ours_and_what_was_not_measured(tmp_path):
         "LightCNN",
     ):
         assert words in second or words == "LightCNN"
-    assert report.icface_table2(result) == second
+    assert report.icface_table2(result) == second and "left out of the mean: 0" in second
+    for row, scores in enumerate(result["rows"].values(), 1):
+        scores["quality"] = {"CNNIQA": 10.0 * row, "DeepIQA": 10.0 * row + 1}
+    cells = [[cell.strip() for cell in line.split("|")] for line in report.icface_table1(result).splitlines()]
+    assert [cell[2:4] for cell in cells if cell[1:2] == ["ours"]] == [["30.00", "31.00"]]
