@@ -160,7 +160,7 @@ def read_track(path: str | Path) -> Track:
             f"{path}: {AU_NAMES[au]}_r is {table.au[row, au]:g} in frame {table.frame[row]}; OpenFace's intensities "
             f"lie between 0 and {AU_MAX:g}"
         )
-    first = min(1, int(table.frame.min()))  # OpenFace counts from 1, others from 0
+    first = 0 if (table.frame == 0).any() else 1  # OpenFace counts from 1, others from 0
     values = np.full((int(table.frame.max()) + 1 - first, 3 + N_AUS), np.nan, np.float32)
     good = table.valid & np.isfinite(table.au).all(1) & np.isfinite(table.pose).all(1)
     values[table.frame[good] - first] = np.concatenate([table.pose, table.au], 1)[good]

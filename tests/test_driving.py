@@ -102,6 +102,11 @@ def test_a_csv_is_read_by_its_frame_numbers(tmp_path):
     np.testing.assert_allclose(found.au[:, 8], [0.5, 1, 1, 1, 2.5])
 
 
+def test_a_csv_may_count_from_0(tmp_path):
+    found = read_track(written(tmp_path / "film.csv", [(0, 1), (1, 1), (2, 1)]))
+    np.testing.assert_allclose(found.pose[:, 1], [0, 0.1, 0.2], atol=1e-6)
+
+
 def test_a_sweep_moves_one_column():
     strip = sweep("yaw", [-0.5, 0, 0.5])
     assert np.array_equal(strip.pose[:, 1], np.float32([-0.5, 0, 0.5]))
