@@ -18,6 +18,9 @@ from facegan.faces import AU_MAX, AUS, EXPRESSIONS
 _NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eve", "Finn", "Gia", "Hugo")
 KINDS = ("dense", "1fps", "clips", "cut")
 _TALKING = [AUS.index(au) for au in (25, 26)]
+_BLINK = AUS.index(45)
+BLINKING = 0.1
+"""Share of the frames in which eyes are shut: people who talk blink every third second, for a third of one."""
 _LETTERS = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"))
 
 
@@ -42,7 +45,7 @@ class VoxCelebOptions(LayoutOptions):
 def talk(
     body: Body, frames: int, side: int, rng: np.random.Generator, square: bool = False
 ) -> Iterator[Picture]:
-    """One shot of somebody who talks: the head turns, expressions come and go, light and room stay.
+    """One shot of somebody who talks and blinks: the head turns, expressions come and go, light and room stay.
 
     Crops are about ``side`` pixels wide and, unless ``square``, not always square, as where a face is near the
     picture's border.
@@ -51,11 +54,14 @@ def talk(
     actions = [apex(person, str(rng.choice(EXPRESSIONS)), rng.uniform(0, 1)) for _ in range(2)]
     scene = draw_shot(rng, actions[0])
     poses = np.radians(np.clip(rng.normal(0, (8, 16, 5), (2, 3)), -30, 30))
+    (blinks,) = rng.spawn(1)  # draws of their own: without them everything else would be the same
     pace, phase = rng.uniform(0.6, 1.4), rng.uniform(0, 2 * np.pi)
     for k in range(frames):
         t = 0.5 - 0.5 * np.cos(np.pi * k / max(frames - 1, 1))
         au = (1 - t) * actions[0] + t * actions[1]
         au[_TALKING] += 1.2 * (1 + np.sin(phase + 2.1 * pace * k)) * np.array([1, 0.6])
+        if blinks.random() < BLINKING:
+            au[_BLINK] = blinks.uniform(2.5, AU_MAX)
         pose = (1 - t) * poses[0] + t * poses[1]
         clipped = not square and rng.random() < 0.4
         shape = (side, side - int(rng.integers(1, side // 6)) if clipped else side)

@@ -1,12 +1,19 @@
 """VoxCeleb's trees, read back by its own data module."""
 
+import os
+
 import numpy as np
 import pytest
 
-from datamodules.generated.voxceleb import VOXCELEB_LAYOUT
+from datamodules.generated.head import HEADS
+from datamodules.generated.voxceleb import VOXCELEB_LAYOUT, VoxCelebOptions, talk
 from datamodules.voxceleb import VoxCeleb, VoxCelebConfig
 from datamodules.voxceleb_tree import read_track
 from facegan.config import UserError
+from facegan.faces import AUS
+from facegan.judges.landmarks import GEOMETRY, geometry
+
+EYES = GEOMETRY.index("eye opening")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +50,21 @@ def test_a_track_turns_its_head_and_moves_its_face(tracks):
     spans = [np.ptp(records.pose[by_track == code, 1]) for code in np.unique(by_track)]
     assert np.median(spans) > np.radians(8)
     assert np.median([np.ptp(records.au[by_track == code], axis=0).max() for code in np.unique(by_track)]) > 1
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_people_who_talk_blink(head):
+    if head == "ict" and "FACEGAN_ASSETS" not in os.environ:
+        pytest.skip("FACEGAN_ASSETS is unset: the ict head's folder")
+    body = VoxCelebOptions(head=head).body(3)
+    shots = [list(talk(body, 15, 64, np.random.default_rng(seed))) for seed in range(4)]
+    shut, opening = (
+        np.array([[value(picture) for picture in shot] for shot in shots])
+        for value in (lambda p: p.au[AUS.index(45)] > 2, lambda p: geometry(p.landmarks)[EYES])
+    )
+    assert 0.03 < shut.mean() < 0.25
+    rest = np.where(shut, np.nan, opening)
+    assert np.nanmean(opening[shut]) < 0.5 * np.nanmedian(rest), "and their eyes are shut"
 
 
 def test_the_official_split_is_by_the_meta_table(tracks):
