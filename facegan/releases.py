@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from facegan.config import UserError, data_home, judges_home, runs_home
+from facegan.faces import AU_NAMES
 from facegan.findings import FINDINGS, read_findings, weak_judges
 from facegan.methods import METHODS, TITLES
 from facegan.report.collection import training
@@ -163,4 +164,10 @@ def _shortfalls(result: Mapping[str, Any]) -> list[str]:
                 said.append(
                     f"Expression recognised times person kept is {ours:.3f}: below the {copies:.3f} of a mere copy."
                 )
+    balanced = result.get("rows", {}).get(method, {}).get("presence", {}).get("balanced", [])
+    if unseen := [name for name, value in zip(AU_NAMES, balanced, strict=False) if value is None]:
+        names = ", ".join(unseen)
+        said.append(
+            f"The faces of its test show {names} always or never: not measured, and perhaps not learnt."
+        )
     return said

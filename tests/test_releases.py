@@ -116,7 +116,11 @@ def test_the_card_carries_the_run_s_tables(run, tmp_path, monkeypatch):
     (copied.folder / name / "evaluation.json").write_text(json.dumps(found))
     pack(copied, tmp_path / "small")
     card = (tmp_path / "small" / "README.md").read_text()
-    assert "90 % of the results" in card and "mere copy" not in card
+    assert "90 % of the results" in card and "mere copy" not in card and "always or never" not in card
+    found["rows"] = {"ours": {"presence": {"balanced": [0.5] * 16 + [None]}}}
+    (copied.folder / name / "evaluation.json").write_text(json.dumps(found))
+    pack(copied, tmp_path / "small")
+    assert "show AU45 always or never: not measured" in (tmp_path / "small" / "README.md").read_text()
     OmegaConf.load(copied.config)
     assert re.search(f"`facegan train {OmegaConf.load(copied.config).name} '?method.", card), (
         "how it was trained otherwise"

@@ -192,18 +192,19 @@ def aus_figure(read: dict[str, np.ndarray], asked: np.ndarray, path: Path, capti
     """
     sheet = Figure(figsize=(13, 6), layout="constrained")
     panels = sheet.subplots(3, 6, sharex=True, sharey=True).flat
-    for k, (panel, name) in enumerate(zip(panels, AU_NAMES, strict=False)):
+    for k, (name, panel) in enumerate(zip(AU_NAMES, panels, strict=False)):  # names first: panels are left
         place = np.digitize(asked[:, k], INTENSITIES[1:-1])
         for row, values in read.items():
             error = np.abs(values[:, k] - asked[:, k])
             there = [step for step in range(len(INTENSITIES) - 1) if np.isfinite(error[place == step]).any()]
             line = [(asked[place == step, k].mean(), np.nanmean(error[place == step])) for step in there]
             panel.plot(*zip(*line, strict=True) if line else ([], []), marker="o", markersize=3, label=row)
-        panel.set(title=name, ylim=(0, None))
-    sheet.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=len(read))
+        panel.set_title(name)
+    sheet.legend(*panel.get_legend_handles_labels(), loc="outside upper center", ncols=len(read))
     sheet.supxlabel("asked for")
     sheet.supylabel("mean error")
-    for panel in panels:  # those that are left over
+    panel.set_ylim(0, None)
+    for panel in panels:
         panel.set_axis_off()
     sheet.text(0.99, 0.01, caption, ha="right", fontsize="small", color="grey")
     sheet.savefig(path, dpi=100)
