@@ -324,8 +324,7 @@ class AIPGAN(AdversarialModule):
         # recognisers are classifiers: Adam's usual betas, not those of a GAN
         betas = [c.betas, c.betas, (0.9, 0.999)]
         return [
-            torch.optim.Adam(network.parameters(), lr, b)
-            for (network, lr), b in zip(networks, betas, strict=False)
+            self.adam(network.parameters(), lr, b) for (network, lr), b in zip(networks, betas, strict=False)
         ]
 
     # ------------------------------------------------------------------ validation

@@ -362,9 +362,9 @@ class TERGAN(AdversarialModule):
             {"params": others},
         ]
         return [
-            torch.optim.Adam(groups, c.lr, c.betas),
-            torch.optim.Adam(self.D.parameters(), c.lr, c.betas),
-            torch.optim.Adam(self.pretrained.parameters(), c.lr_pretrain, c.betas),
+            self.adam(groups, c.lr, c.betas),
+            self.adam(self.D.parameters(), c.lr, c.betas),
+            self.adam(self.pretrained.parameters(), c.lr_pretrain, c.betas),
         ]
 
     # ------------------------------------------------------------------ validation

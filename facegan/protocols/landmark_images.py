@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-BLURS = (4.0, 2.0, 1.0)
-"""Standard deviations in pixels of the dots that are compared, coarse to fine, so that far ones find their place."""
+BLURS = (4.0, 1.5, 0.0)
+"""Standard deviations in pixels by which both pictures are blurred, coarse to fine, for dots that lie far off."""
+
+SHARPNESS = 8
+"""Of the norm over the dots that stands for their largest: where two meet it is 9 % too bright, and has a gradient."""
 
 
 @dataclass(frozen=True)
@@ -30,40 +32,44 @@ class ShapeModel:
     def read(self, images: Tensor, steps: int = 60) -> Tensor:
         """Landmarks (B, 68, 2) of landmark images (B, 1, S, S) in about 0..1, by least squares.
 
-        The coefficients are held within three deviations or so by a weak prior.
+        What is laid over them is drawn as ``datamodules.preparation.identity_maps.landmark_images`` draws: the
+        largest of the dots counts, for those of eyes and lips lie a pixel or two apart. The coefficients are held
+        within three deviations or so by a weak prior.
         """
-        side = images.shape[-1]
-        place = torch.arange(side, dtype=torch.float32)
+        images = images[:, 0].float().clamp(0, 1)
+        place = torch.arange(images.shape[-1], dtype=torch.float32)
         shape = torch.zeros(len(images), len(self.modes))
         for blur in BLURS:
-            wanted = _blurred(images.float().clamp(0, 1), blur)
+            smear = _smear(place, blur)
+            wanted = smear @ images @ smear.T
             shape = shape.detach().requires_grad_(True)
             optimizer = torch.optim.Adam([shape], lr=0.15)
             for _ in range(steps):
-                points = self.mean + torch.einsum("bk,kpc->bpc", shape, self.modes)
-                drawn = _dots(points, place, (1 + blur**2) ** 0.5)
-                loss = (drawn - wanted).square().sum((1, 2)) + 1e-3 * shape.square().sum(1)
+                drawn = smear @ _dots(self._points(shape), place) @ smear.T
+                loss = (drawn - wanted).square().sum((1, 2)) + 1e-2 * shape.square().sum(1)
                 optimizer.zero_grad()
                 loss.sum().backward()
                 optimizer.step()
-        return (self.mean + torch.einsum("bk,kpc->bpc", shape, self.modes)).detach()
+        return self._points(shape).detach()
+
+    def _points(self, shape: Tensor) -> Tensor:
+        """Landmarks (B, 68, 2) of coefficients (B, K)."""
+        return self.mean + torch.einsum("bk,kpc->bpc", shape, self.modes)
 
 
-def _dots(points: Tensor, place: Tensor, sigma: float) -> Tensor:
-    """Sums (B, S, S) of Gaussian dots of unit mass at ``points`` (B, 68, 2)."""
-    across = torch.exp(-((place - points[..., :1]) ** 2) / (2 * sigma**2))
-    down = torch.exp(-((place - points[..., 1:]) ** 2) / (2 * sigma**2))
-    return torch.einsum("bpy,bpx->byx", down, across) / (2 * torch.pi * sigma**2)
+def _dots(points: Tensor, place: Tensor) -> Tensor:
+    """Pictures (B, S, S) in 0..1 of Gaussian dots of sigma 1 at ``points`` (B, 68, 2); the largest counts."""
+    across = torch.exp(-SHARPNESS / 2 * (place - points[..., :1]) ** 2)
+    down = torch.exp(-SHARPNESS / 2 * (place - points[..., 1:]) ** 2)
+    return (torch.einsum("bpy,bpx->byx", down, across) + 1e-12) ** (1 / SHARPNESS)
 
 
-def _blurred(images: Tensor, sigma: float) -> Tensor:
-    """Landmark images (B, S, S), whose dots of sigma 1 become ones of unit mass, blurred."""
-    reach = int(3 * sigma) + 1
-    place = torch.arange(-reach, reach + 1, dtype=torch.float32)
-    kernel = torch.exp(-(place**2) / (2 * sigma**2))
-    kernel = kernel / kernel.sum()
-    x = F.conv2d(images, kernel.view(1, 1, 1, -1), padding=(0, reach))
-    return F.conv2d(x, kernel.view(1, 1, -1, 1), padding=(reach, 0))[:, 0] / (2 * torch.pi)
+def _smear(place: Tensor, blur: float) -> Tensor:
+    """A matrix (S, S) that blurs columns by a Gaussian; of 0 it leaves them as they are."""
+    if blur == 0:
+        return torch.eye(len(place))
+    kernel = torch.exp(-((place - place[:, None]) ** 2) / (2 * blur**2))
+    return kernel / (blur * (2 * torch.pi) ** 0.5)
 
 
 def error(read: Tensor, true: Tensor) -> Tensor:

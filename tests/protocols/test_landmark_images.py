@@ -24,6 +24,14 @@ def test_landmarks_are_read_off_their_own_picture():
     assert far.mean() < 0.5 and far.mean() < mean.mean() / 4, (far, mean)
 
 
+def test_landmarks_a_pixel_apart_are_read_as_well():
+    """Those of eyes and lips are, at 64 pixels: dots that run into one another."""
+    close, middle = np.array([0.4, 0.3]), np.array([32, 32])
+    learnt, true = (middle + (shapes(n, seed) - middle) * close for n, seed in ((200, 0), (8, 1)))
+    read = ShapeModel.of(learnt).read(torch.from_numpy(landmark_images(true.astype(np.float32), 64)))
+    assert (read - torch.from_numpy(true)).norm(dim=2).mean(1).max() < 0.15
+
+
 def test_of_a_faint_picture_the_mean_shape_is_read():
     model = ShapeModel.of(shapes(50))
     read = model.read(torch.zeros(1, 1, 64, 64))
