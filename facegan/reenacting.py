@@ -85,6 +85,7 @@ def reenact_file(
     moves = _moves(drivers, driving, driving_csv, further).smoothed(smooth).scaled(factors).holding(constants)
     notes = drivers.said + _beyond(moves, editor.reach)
     if film:
+        editor.quicken()
         if driving is None and driving_csv is None:
             driving = next((file for _, file in further if _is_film(file)), None)
         written, told = _film(editor, face, neutral, moves, driving, path, alone, progress)

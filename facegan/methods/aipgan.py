@@ -313,19 +313,19 @@ class AIPGAN(AdversarialModule):
         ]
         return torch.stack(distances).sum()
 
-    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+    def configure_optimizers(self) -> list[torch.optim.Adam]:
         """Adam for G, for D, and for the recognisers, where some are trained here (4.1)."""
         c = self.config
-        networks: list[tuple[nn.Module, float]] = [(self.generator, c.lr), (self.D, c.lr)]
+        G = self.generator
+        encoders = [p for part in (G.G_es, G.G_et, G.landmarks, G.identity_map) for p in part.parameters()]
+        groups = [{"params": G.G_de.parameters()}, {"params": encoders, "share": c.encoder_share}]
+        optimizers = [self.adam(groups, c.lr, c.betas), self.adam(self.D.parameters(), c.lr, c.betas)]
         if c.to_train:
             taught = {"L_if": self.R_i, "L_ef": self.R_e}
             recognisers = [net for loss, net in taught.items() if loss in c.to_train and net is not None]
-            networks.append((nn.ModuleList(recognisers), c.lr_recogniser))
-        # recognisers are classifiers: Adam's usual betas, not those of a GAN
-        betas = [c.betas, c.betas, (0.9, 0.999)]
-        return [
-            self.adam(network.parameters(), lr, b) for (network, lr), b in zip(networks, betas, strict=False)
-        ]
+            parameters = nn.ModuleList(recognisers).parameters()
+            optimizers.append(self.adam(parameters, c.lr_recogniser, (0.9, 0.999)))  # as classifiers have it
+        return optimizers
 
     # ------------------------------------------------------------------ validation
 

@@ -27,6 +27,7 @@ class AIPGANConfig:
 
     # optimisers
     lr: float = 2e-4  # (4.1)
+    encoder_share: float = 1.0  # of the rate, for the encoders and their heads (A21)
     lr_recogniser: float = 1e-4
     betas: tuple[float, float] = (0.5, 0.999)  # (A21)
     clip_gradient: float | None = None
@@ -84,10 +85,10 @@ class AIPGANConfig:
         check_ranges(
             "method", self, **{key: (0, None) for key in vars(self) if key.startswith("w_")},
             recogniser_epochs=(0, None), encoder_epochs=(0, None), decoder_epochs=(0, None), epochs=(0, None),
-            decay_from=(0, 1), betas=(0, 0.99999), ema_half_life=(0, None), recogniser_size=(32, None),
-            recogniser_width=(0.01, 4), expression_code=(1, None), identity_code=(1, None), widths=(1, None),
-            head=(1, None), bilinear=(1, None), critic_width=(1, None), critic_layers=(1, None),
-            critic_scales=(1, None),
+            decay_from=(0, 1), encoder_share=(0, 1), betas=(0, 0.99999), ema_half_life=(0, None),
+            recogniser_size=(32, None), recogniser_width=(0.01, 4), expression_code=(1, None),
+            identity_code=(1, None), widths=(1, None), head=(1, None), bilinear=(1, None), critic_width=(1, None),
+            critic_layers=(1, None), critic_scales=(1, None),
         )  # fmt: skip
         if self.total_epochs < 1:
             raise UserError("method.epochs and those of the other stages: one of them must be 1 or more")

@@ -128,17 +128,21 @@ def test_users_get_the_moving_average_from_the_first_stage_on():
 
 
 def test_rates_fall_over_the_second_half_of_stage_three():
-    """A21."""
-    module, seen = build(small(lr=1e-3)), []
+    """A21; the encoders and their heads have their share of the rate in every stage, the decoder and D the whole."""
+    module, seen = build(small(lr=1e-3, encoder_share=0.2)), []
 
     def note(losses, rows, log=module.log_losses):
-        seen.append([optimizer.param_groups[0]["lr"] for optimizer in module.optimizers()[:2]])
+        groups = [group for optimizer in module.optimizers()[:2] for group in optimizer.param_groups]
+        seen.append([group["lr"] for group in groups])
         log(losses, rows)
 
     module.log_losses = note
     run(module, batch(), epochs=4, batches=4)
-    assert seen[:15] == [[1e-3, 1e-3]] * 15
-    assert seen[15] == pytest.approx([5e-4, 5e-4])
+    assert seen[:15] == [pytest.approx([1e-3, 2e-4, 1e-3])] * 15
+    assert seen[15] == pytest.approx([5e-4, 1e-4, 5e-4])
+    decoder, encoders = (set(group["params"]) for group in module.optimizers()[0].param_groups)
+    G = module.generator
+    assert decoder == set(G.G_de.parameters()) and decoder | encoders == set(G.parameters())
 
 
 def test_the_recognisers_learn_people_and_expressions():
