@@ -45,7 +45,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--exact", action="store_true", help="without bfloat16, which CPUs that lack it only imitate")
+    parser.add_argument(
+        "--exact", action="store_true", help="without bfloat16, which CPUs that lack it only imitate"
+    )
     args = parser.parse_args()
     torch.manual_seed(0)
     module = ICface(ICfaceConfig(generator_width=args.width, w_identity=0, ema_half_life=0), args.size, 2)

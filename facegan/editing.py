@@ -100,7 +100,7 @@ class FaceEditor:
 
     def quicken(self) -> None:
         """Get ready for many frames: a second or two of preparation, after which ``animate`` is faster on a CPU."""
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" and not self.half:
             self.module.quicken()
 
     @torch.inference_mode()

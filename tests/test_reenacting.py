@@ -1,5 +1,6 @@
 """What people do with a trained ICface, by the command line: films, pictures and CSVs move a face."""
 
+from functools import partial
 from pathlib import Path
 
 import av
@@ -13,11 +14,13 @@ from datamodules.generated.voxceleb import VOXCELEB_LAYOUT
 from facegan import editing, experiment, films, reenacting
 from facegan.cli import main
 from facegan.driving import read_track
+from facegan.editing import FaceEditor
 from facegan.faces import AU_NAMES
 from facegan.films import Film
 from facegan.judges.weights import save_judge
 from facegan.methods.icface import ICface
 from facegan.nets.au_regressor import AURegressor
+from facegan.nets.winograd import WinogradConv, quicken
 from facegan.pixels import to_uint8
 from facegan.runs import Run
 from tests.test_icface_run import config
@@ -286,6 +289,28 @@ def test_the_neutral_face_is_the_neutraliser_s(run, people, tmp_path):
     wanted = to_uint8(editor.neutralise(face).float())[0]
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "n.png"))[..., ::-1], wanted)
     assert np.abs(wanted.astype(int) - to_uint8(face)[0]).mean() > 3, "and not the picture itself"
+
+
+@pytest.mark.parametrize(("more", "replaced"), [((), True), (("--half",), False)])
+def test_films_take_fewer_products_where_they_are_exact(
+    run, people, film, tmp_path, monkeypatch, more, replaced
+):
+    """Every conv of the residual blocks counts as a wide one here."""
+    used, animate = [], FaceEditor.animate
+    monkeypatch.setattr("facegan.nets.winograd.quicken", partial(quicken, least=1))
+
+    def watched(editor, *given):
+        net = editor.module.reenactor_ema.module.G_A
+        used.append(any(isinstance(part, WinogradConv) for part in net.modules()))
+        return animate(editor, *given)
+
+    monkeypatch.setattr(FaceEditor, "animate", watched)
+    csv_file, out = str(people / "p000001.csv"), str(tmp_path / "out.mp4")
+    assert typed(run, people, "--driving", str(film), "--driving-csv", csv_file, "--out", out, *more) == 0
+    assert used and set(used) == {replaced}
+    used.clear()
+    assert typed(run, people, "--set", "AU12=3", "--out", str(tmp_path / "one.png")) == 0
+    assert used == [False]  # of one picture it would not pay
 
 
 def test_half_animates_in_bfloat16_and_smooth_averages_over_time(run, people, tmp_path, monkeypatch):

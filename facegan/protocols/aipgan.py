@@ -106,8 +106,10 @@ def _heads(
 ) -> dict[str, Any] | None:
     """How near H and Z are to the truth; of the pictures whose person has an identity map. None: there are none.
 
-    ``linear_mse`` is what is left of a true H when the best linear code of h's length has been drawn again: its
-    principal components over training maps.
+    ``picture_mse`` is of the picture itself in the place of H, ``copy_mse`` of the picture cut out by the true
+    outline, which is told it; ``inside_mse`` is what to set beside that, of H within the outline. ``linear_mse`` is
+    what is left of a true H when the best linear code of h's length has been drawn again: its principal components
+    over training maps.
     """
     some = np.linspace(0, len(train) - 1, min(len(train), 2000)).astype(int)
     learnt = train.batch(some)
@@ -115,7 +117,9 @@ def _heads(
         return None
     model = ShapeModel.of(learnt["landmarks"].numpy())
     mean, directions = _components(learnt["identity_map"], module.config.identity_code)
-    sums = dict.fromkeys(("map_mse", "copy_mse", "linear_mse", "landmarks", "mean_shape"), 0.0)
+    sums = dict.fromkeys((
+        "map_mse", "picture_mse", "inside_mse", "copy_mse", "linear_mse", "landmarks", "mean_shape",
+    ), 0.0)  # fmt: skip
     count = 0
     for start in range(0, len(rows), batch_size):
         batch = test.batch(rows[start : start + batch_size])
@@ -128,13 +132,12 @@ def _heads(
         with torch.inference_mode():
             drawn = module.identity_maps(x.to(module.device)).float().cpu()
             dots = module.landmark_images(x.to(module.device)).float().cpu()
-        inside = (wanted > -1).any(
-            1, keepdim=True
-        )  # outside the mesh H is black: the picture is not compared there
-        copy = torch.where(inside, x, torch.full_like(x, -1))
+        outline = (wanted > -1).any(1, keepdim=True)  # outside the mesh H is black
         read = model.read(dots.clone())
         sums["map_mse"] += _mse(drawn, wanted)
-        sums["copy_mse"] += _mse(copy, wanted)
+        sums["picture_mse"] += _mse(x, wanted)
+        sums["inside_mse"] += _mse(torch.where(outline, drawn, wanted), wanted)
+        sums["copy_mse"] += _mse(torch.where(outline, x, wanted), wanted)
         code = (wanted.flatten(1) - mean) @ directions
         sums["linear_mse"] += _mse((mean + code @ directions.T).view_as(wanted), wanted)
         sums["landmarks"] += float(error(read, true).sum())

@@ -104,8 +104,15 @@ def test_what_chooses_the_best_checkpoint_compares_with_the_truth():
 
 def test_adam_has_the_betas_of_a_gan_and_for_recognisers_its_own():
     """A21."""
-    betas = [optimizer.defaults["betas"] for optimizer in build(small()).configure_optimizers()]
-    assert betas == [(0.5, 0.999), (0.5, 0.999), (0.9, 0.999)]
+    optimizers = build(small()).configure_optimizers()
+    assert [o.defaults["betas"] for o in optimizers] == [(0.5, 0.999), (0.5, 0.999), (0.9, 0.999)]
+
+
+@pytest.mark.parametrize(("device", "fused"), [("cpu", True), ("meta", None)])
+def test_adam_takes_one_pass_over_the_weights_on_a_cpu_alone(device, fused):
+    """On GPUs the fused one would unscale fp16's gradients after ``clip_gradient``; "meta" stands in for one."""
+    module = build(small()).to(device)
+    assert [o.defaults["fused"] for o in module.configure_optimizers()] == [fused] * 3
 
 
 def test_users_get_the_moving_average_from_the_first_stage_on():

@@ -12,10 +12,11 @@ from test_transfer import QUICK, Reader, Split, judges, perfect
 from datamodules.preparation.identity_maps import landmark_images
 from facegan import report
 from facegan.protocols.aipgan import FACE_VERIFIED, evaluate
+from facegan.tables import number
 
 
 class Faces(Split):
-    """The toy people in 64 pixels, with landmarks and an identity map: the person's plane alone."""
+    """The toy people in 64 pixels, with landmarks and an identity map: the person's plane, black at the left."""
 
     def __init__(self, people=5, seed=0):
         super().__init__(people)
@@ -27,8 +28,7 @@ class Faces(Split):
     def batch(self, rows):
         small = super().batch(rows)["image"]
         image = torch.nn.functional.interpolate(small, 64)
-        identity_map = image.clone()
-        identity_map[:, 0] = 0
+        identity_map = blank(image)
         landmarks = self.landmarks[rows]
         return {
             "image": image, "identity_map": identity_map, "landmarks": torch.from_numpy(landmarks),
@@ -67,6 +67,7 @@ def data():
 def blank(x):
     dark = x.clone()
     dark[:, 0] = 0
+    dark[..., :16] = -1
     return dark
 
 
@@ -89,7 +90,12 @@ def test_what_is_drawn_and_measured(tmp_path, data):
         protocol=QUICK,
     )
     heads = result["heads"]
-    assert heads["pictures"] == 30 and heads["map_mse"] == 0 and heads["copy_mse"] > 0.01
+    assert heads["pictures"] == 30 and heads["map_mse"] == heads["inside_mse"] == 0
+    wanted, x = (faces.batch(range(30))[key] for key in ("identity_map", "image"))
+    far = (x - wanted).square()
+    assert heads["copy_mse"] == pytest.approx(far[..., 16:].sum().item() / far.numel())
+    assert heads["picture_mse"] == pytest.approx(far.mean().item())
+    assert heads["picture_mse"] > heads["copy_mse"] > 0.01
     # the toy people differ in one number each
     assert heads["linear_mse"] < 1e-6
     assert heads["landmarks"] < 0.3 * heads["mean_shape"]
@@ -105,6 +111,7 @@ def test_what_is_drawn_and_measured(tmp_path, data):
     for name in ("attention.png", "heads.png", "grid.png", "table.md"):
         assert (tmp_path / name).exists()
     table = (tmp_path / "table1.md").read_text()
+    assert number(heads["picture_mse"], 4) in table and number(heads["copy_mse"], 4) in table
     lines = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("|")}
     assert "0.907" in lines["AIP-GAN (published)"] and "0.903" in lines["AIP-GAN (published)"]
     assert "1.000" in lines["ours"] and "copy the source" in lines and "copy the target" in lines
@@ -123,3 +130,16 @@ def test_across_data_sets_the_published_columns_are_the_other_ones(tmp_path, dat
     module.R_i = module.R_e = None  # published networks that are not here
     without = table()
     assert "Face-Verf" not in without and "judge_expression" in without
+
+
+def test_an_identity_map_that_is_not_black_outside_is_right_within_the_outline(tmp_path, data):
+    def grey(x):
+        drawn = blank(x)
+        drawn[..., :16] = 0
+        return drawn
+
+    module = Knows(grey, lambda x: torch.zeros(len(x), 1, 64, 64))
+    heads = evaluate(
+        module, data, Judge(), judges(), tmp_path, trained=Faces(30, seed=1), method="ours", protocol=QUICK
+    )["heads"]
+    assert heads["inside_mse"] == 0 and heads["map_mse"] == pytest.approx(0.25)
