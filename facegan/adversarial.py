@@ -38,7 +38,7 @@ class AdversarialModule(pl.LightningModule):
     def adam(self, parameters: Iterable[Any], lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
         """Adam; on a CPU in one pass over the weights, which takes a sixth of the time of PyTorch's default there.
 
-        On a GPU the default is fast, and the fused one would scale fp16's gradients after they are clipped.
+        On a GPU the default is fast, and the fused one would unscale fp16's gradients after they are clipped.
         """
         return torch.optim.Adam(parameters, lr, betas, fused=True if self.device.type == "cpu" else None)
 

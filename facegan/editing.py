@@ -99,8 +99,8 @@ class FaceEditor:
             return self.module.neutralise(images.to(self.device))
 
     def quicken(self) -> None:
-        """Get ready for many frames: a second or two of preparation, after which ``animate`` is faster on a CPU."""
-        if self.device.type == "cpu" and not self.half:
+        """Get ready for many frames: some preparation, and memory, after which ``animate`` is faster on a CPU."""
+        if self.device.type == "cpu" and not self.half and hasattr(self.module, "quicken"):
             self.module.quicken()
 
     @torch.inference_mode()

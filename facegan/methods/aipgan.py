@@ -318,7 +318,9 @@ class AIPGAN(AdversarialModule):
         c = self.config
         G = self.generator
         encoders = [p for part in (G.G_es, G.G_et, G.landmarks, G.identity_map) for p in part.parameters()]
-        groups = [{"params": G.G_de.parameters()}, {"params": encoders, "share": c.encoder_share}]
+        groups: list[dict[str, Any]] = [{"params": G.parameters()}]
+        if c.encoder_share != 1:
+            groups = [{"params": G.G_de.parameters()}, {"params": encoders, "share": c.encoder_share}]
         optimizers = [self.adam(groups, c.lr, c.betas), self.adam(self.D.parameters(), c.lr, c.betas)]
         if c.to_train:
             taught = {"L_if": self.R_i, "L_ef": self.R_e}

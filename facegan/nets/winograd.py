@@ -25,7 +25,7 @@ _A = torch.tensor([
 
 
 def suits(conv: nn.Module) -> bool:
-    """Whether it is a 3x3 conv of stride 1 without padding."""
+    """Whether it is a 3x3 conv of stride 1 without padding, dilation or groups."""
     return (
         isinstance(conv, nn.Conv2d)
         and (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), (1, 1), (0, 0))
@@ -38,7 +38,7 @@ class WinogradConv(nn.Module):
 
     In single precision it differs from the plain conv by rounding, some 1e-5 of a map's deviation. Under autocast it
     is the plain conv, for the factors of the transforms would enlarge bfloat16's rounding. Its weights take four
-    times the memory, beside the plain ones.
+    times the memory, beside the plain ones: 0.45 GB for the twelve convs of the released G_A.
 
     Args:
         conv: what it computes; not to be taught any more.

@@ -33,8 +33,9 @@ class ShapeModel:
         """Landmarks (B, 68, 2) of landmark images (B, 1, S, S) in about 0..1, by least squares.
 
         What is laid over them is drawn as ``datamodules.preparation.identity_maps.landmark_images`` draws: the
-        largest of the dots counts, for those of eyes and lips lie a pixel or two apart. The coefficients are held
-        within three deviations or so by a weak prior.
+        largest of the dots counts, for those of eyes and lips lie a pixel or two apart. It is as bright as fits best,
+        for what a network is not sure of it draws faintly. The coefficients are held within three deviations or so by
+        a weak prior.
         """
         images = images[:, 0].float().clamp(0, 1)
         place = torch.arange(images.shape[-1], dtype=torch.float32)
@@ -46,7 +47,9 @@ class ShapeModel:
             optimizer = torch.optim.Adam([shape], lr=0.15)
             for _ in range(steps):
                 drawn = smear @ _dots(self._points(shape), place) @ smear.T
-                loss = (drawn - wanted).square().sum((1, 2)) + 1e-2 * shape.square().sum(1)
+                bright = (drawn * wanted).sum((1, 2)) / drawn.square().sum((1, 2))
+                far = bright.detach()[:, None, None] * drawn - wanted
+                loss = far.square().sum((1, 2)) + 1e-2 * shape.square().sum(1)
                 optimizer.zero_grad()
                 loss.sum().backward()
                 optimizer.step()
@@ -61,7 +64,7 @@ def _dots(points: Tensor, place: Tensor) -> Tensor:
     """Pictures (B, S, S) in 0..1 of Gaussian dots of sigma 1 at ``points`` (B, 68, 2); the largest counts."""
     across = torch.exp(-SHARPNESS / 2 * (place - points[..., :1]) ** 2)
     down = torch.exp(-SHARPNESS / 2 * (place - points[..., 1:]) ** 2)
-    return (torch.einsum("bpy,bpx->byx", down, across) + 1e-12) ** (1 / SHARPNESS)
+    return (torch.einsum("bpy,bpx->byx", down, across) + 1e-30) ** (1 / SHARPNESS)
 
 
 def _smear(place: Tensor, blur: float) -> Tensor:

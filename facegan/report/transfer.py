@@ -179,10 +179,10 @@ def aipgan_table1(result: Mapping[str, Any]) -> str:
     heads = result.get("heads")
     if heads:
         parts.append(
-            f"Identity map from pictures that are not neutral ({heads['pictures']:,}): mean squared error "
-            f"{number(heads['map_mse'], 4)}; of the picture itself {number(heads.get('picture_mse'), 4)}. Within the "
-            f"true outline {number(heads.get('inside_mse'), 4)}, and {number(heads['copy_mse'], 4)}. Of the best "
-            f"linear code of h's length {number(heads.get('linear_mse'), 4)}. "
+            f"Identity maps from {heads['pictures']:,} pictures that are not neutral, mean squared errors: "
+            f"{number(heads['map_mse'], 4)}; the picture itself {number(heads.get('picture_mse'), 4)}; the best linear "
+            f"code of h's length {number(heads.get('linear_mse'), 4)}. Within the true outline the map is off by "
+            f"{number(heads.get('inside_mse'), 4)}, the picture by {number(heads['copy_mse'], 4)}. "
             f"Landmarks read off Z: {number(100 * heads['landmarks'], 1)} % of the distance between the eyes from the "
             f"true ones (the mean shape: {number(100 * heads['mean_shape'], 1)} %).\n"
         )

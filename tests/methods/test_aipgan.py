@@ -108,6 +108,13 @@ def test_adam_has_the_betas_of_a_gan_and_for_recognisers_its_own():
     assert [o.defaults["betas"] for o in optimizers] == [(0.5, 0.999), (0.5, 0.999), (0.9, 0.999)]
 
 
+def test_without_a_share_g_has_one_group_as_runs_from_before_there_was_one():
+    """Their checkpoints hold one, in the order of G's parameters."""
+    module = build(small())
+    (group,) = module.configure_optimizers()[0].param_groups
+    assert list(map(id, group["params"])) == list(map(id, module.generator.parameters()))
+
+
 @pytest.mark.parametrize(("device", "fused"), [("cpu", True), ("meta", None)])
 def test_adam_takes_one_pass_over_the_weights_on_a_cpu_alone(device, fused):
     """On GPUs the fused one would unscale fp16's gradients after ``clip_gradient``; "meta" stands in for one."""

@@ -111,7 +111,8 @@ def test_what_is_drawn_and_measured(tmp_path, data):
     for name in ("attention.png", "heads.png", "grid.png", "table.md"):
         assert (tmp_path / name).exists()
     table = (tmp_path / "table1.md").read_text()
-    assert number(heads["picture_mse"], 4) in table and number(heads["copy_mse"], 4) in table
+    assert f"the picture itself {number(heads['picture_mse'], 4)}" in table
+    assert f"off by 0.0000, the picture by {number(heads['copy_mse'], 4)}" in table
     lines = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("|")}
     assert "0.907" in lines["AIP-GAN (published)"] and "0.903" in lines["AIP-GAN (published)"]
     assert "1.000" in lines["ours"] and "copy the source" in lines and "copy the target" in lines
