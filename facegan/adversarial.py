@@ -2,7 +2,7 @@
 history, and the moving average of the networks that inference needs. Each method writes its own step.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -105,18 +105,21 @@ def moving_average(module: nn.Module, half_life_images: float, batch_size: int) 
     return average.requires_grad_(False).eval()
 
 
-def linear_decay(optimizer: Any, lr: float, progress: float, constant: float) -> None:
+def linear_decay(
+    optimizer: Any, lr: float, progress: float, constant: float, shares: Sequence[float] = (1.0,)
+) -> None:
     """Set the learning rate: ``lr`` up to ``constant`` of the way, from there linearly down to 0.
 
     It follows from the config and the count of batches alone, so that a resumed run needs no state of a
     scheduler and obeys another ``lr``.
 
     Args:
-        optimizer: all its parameter groups decay alike; one with a ``share`` has that share of the rate.
+        optimizer: all its parameter groups decay alike.
         lr: the rate at the start.
         progress: share of the stage's batches that are done.
         constant: share of them after which the rate falls, in 0..1.
+        shares: of the rate, for each parameter group.
     """
     factor = min(1.0, max(0.0, 1 - progress) / max(1e-8, 1 - constant))
-    for group in optimizer.param_groups:
-        group["lr"] = factor * lr * group.get("share", 1.0)
+    for group, share in zip(optimizer.param_groups, shares, strict=True):
+        group["lr"] = factor * lr * share

@@ -186,9 +186,10 @@ class AIPGAN(AdversarialModule):
         rows = len(batch["source_image"])
         self.begin_batch(rows)
         stage, progress = self._stage()
-        for optimizer in self.optimizers()[:2]:  # type: ignore[index]
-            share = progress if stage == "joint" else 0.0
-            linear_decay(optimizer, self.config.lr, share, self.config.decay_from)
+        done, c = progress if stage == "joint" else 0.0, self.config
+        opt_g, opt_d = self.optimizers()[:2]  # type: ignore[index]
+        linear_decay(opt_g, c.lr, done, c.decay_from, (1.0, c.encoder_share)[: len(opt_g.param_groups)])
+        linear_decay(opt_d, c.lr, done, c.decay_from)
         step = {
             "recognisers": self.recogniser_step, "encoders": self.encoder_step, "decoder": self.decoder_step,
             "joint": self.joint_step,
@@ -320,7 +321,7 @@ class AIPGAN(AdversarialModule):
         encoders = [p for part in (G.G_es, G.G_et, G.landmarks, G.identity_map) for p in part.parameters()]
         groups: list[dict[str, Any]] = [{"params": G.parameters()}]
         if c.encoder_share != 1:
-            groups = [{"params": G.G_de.parameters()}, {"params": encoders, "share": c.encoder_share}]
+            groups = [{"params": G.G_de.parameters()}, {"params": encoders}]
         optimizers = [self.adam(groups, c.lr, c.betas), self.adam(self.D.parameters(), c.lr, c.betas)]
         if c.to_train:
             taught = {"L_if": self.R_i, "L_ef": self.R_e}

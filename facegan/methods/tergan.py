@@ -347,20 +347,19 @@ class TERGAN(AdversarialModule):
         first, second, polish = self._progress()
         c = self.config
         in_polish = c.polish_epochs > 0 and polish >= 0
-        stages = ((c.lr, polish if in_polish else second), (c.lr, second), (c.lr_pretrain, first))
-        for optimizer, (lr, progress) in zip(self.optimizers(), stages, strict=True):  # type: ignore[arg-type]
-            linear_decay(optimizer, lr, progress, c.decay_from)
+        opt_g, opt_d, opt_pretrain = self.optimizers()  # type: ignore[misc,attr-defined]
+        shares = (c.encoder_share, c.identity_share, 1.0)
+        linear_decay(opt_g, c.lr, polish if in_polish else second, c.decay_from, shares)
+        linear_decay(opt_d, c.lr, second, c.decay_from)
+        linear_decay(opt_pretrain, c.lr_pretrain, first, c.decay_from)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for G with D_es and D_et (one, for the reversal does the rest), for D, and for stage 1 (4.1)."""
         c = self.config
         G = self.generator
         others = [p for part in (G.G_de, G.recogniser, self.D_es, self.D_et) for p in part.parameters()]
-        groups: list[dict[str, Any]] = [
-            {"params": G.G_es.parameters(), "share": c.encoder_share},
-            {"params": G.G_et.parameters(), "share": c.identity_share},
-            {"params": others},
-        ]
+        # each with a rate of its own: see _decay_rates
+        groups = [{"params": parameters} for parameters in (G.G_es.parameters(), G.G_et.parameters(), others)]
         return [
             self.adam(groups, c.lr, c.betas),
             self.adam(self.D.parameters(), c.lr, c.betas),

@@ -154,6 +154,18 @@ def test_each_stage_has_its_rate_and_may_let_it_fall():
     assert all(rates[0] == rates[1] for rates in seen[:8])
 
 
+def test_the_encoders_have_their_shares_of_the_rate():
+    module = build(small(lr=1e-3, encoder_share=0.5, identity_share=0.1))
+    run(module, batch(), epochs=1, batches=1)
+    groups = {
+        frozenset(map(id, group["params"])): group["lr"] for group in module.optimizers()[0].param_groups
+    }
+    G = module.generator
+    for part, rate in ((G.G_es, 5e-4), (G.G_et, 1e-4)):
+        assert groups.pop(frozenset(map(id, part.parameters()))) == pytest.approx(rate)
+    assert list(groups.values()) == pytest.approx([1e-3])
+
+
 def test_learns_to_transfer_on_a_few_faces():
     """Overfit: nearer to the person with that expression than either of the pictures that were given."""
     data = batch()
