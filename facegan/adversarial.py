@@ -2,7 +2,7 @@
 history, and the moving average of the networks that inference needs. Each method writes its own step.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -34,13 +34,6 @@ class AdversarialModule(pl.LightningModule):
         self.batches_seen = 0
         self.seed = seed
         self.clip_gradient = clip_gradient
-
-    def adam(self, parameters: Iterable[Any], lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
-        """Adam; on a CPU in one pass over the weights, which takes a sixth of the time of PyTorch's default there.
-
-        On a GPU the default is fast, and the fused one would unscale fp16's gradients after they are clipped.
-        """
-        return torch.optim.Adam(parameters, lr, betas, fused=True if self.device.type == "cpu" else None)
 
     def take_step(self, optimizer: Any, loss: Tensor) -> None:
         """Zero, backward, step. Call it inside ``with self.toggled_optimizer(optimizer)``."""

@@ -69,7 +69,6 @@ class SupervisedModule(pl.LightningModule):
 
     def one_cycle(self, peak: float, weight_decay: float) -> dict[str, Any]:
         """AdamW on all parameters, one cycle of the learning rate over the whole training."""
-        fused = True if self.device.type == "cpu" else None  # as AdversarialModule.adam
-        optimizer = torch.optim.AdamW(self.parameters(), peak, weight_decay=weight_decay, fused=fused)
+        optimizer = torch.optim.AdamW(self.parameters(), peak, weight_decay=weight_decay)
         schedule = OneCycleLR(optimizer, peak, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -160,7 +160,9 @@ class GANimation(AdversarialModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Adam for G and for D."""
-        return [self.adam(part.parameters(), self.config.lr, (0.5, 0.999)) for part in (self.G, self.D)]
+        return [
+            torch.optim.Adam(part.parameters(), self.config.lr, (0.5, 0.999)) for part in (self.G, self.D)
+        ]
 
 
 def _conv(a: int, b: int, kernel: int, stride: int) -> list[nn.Module]:

@@ -322,12 +322,17 @@ class AIPGAN(AdversarialModule):
         groups: list[dict[str, Any]] = [{"params": G.parameters()}]
         if c.encoder_share != 1:
             groups = [{"params": G.G_de.parameters()}, {"params": encoders}]
-        optimizers = [self.adam(groups, c.lr, c.betas), self.adam(self.D.parameters(), c.lr, c.betas)]
+        optimizers = [
+            torch.optim.Adam(groups, c.lr, c.betas),
+            torch.optim.Adam(self.D.parameters(), c.lr, c.betas),
+        ]
         if c.to_train:
             taught = {"L_if": self.R_i, "L_ef": self.R_e}
             recognisers = [net for loss, net in taught.items() if loss in c.to_train and net is not None]
             parameters = nn.ModuleList(recognisers).parameters()
-            optimizers.append(self.adam(parameters, c.lr_recogniser, (0.9, 0.999)))  # as classifiers have it
+            optimizers.append(
+                torch.optim.Adam(parameters, c.lr_recogniser, (0.9, 0.999))
+            )  # as classifiers have it
         return optimizers
 
     # ------------------------------------------------------------------ validation

@@ -339,12 +339,12 @@ class EGGAN(AdversarialModule):
         c = self.config
         d_parameters = [*self.D.parameters(), *self.D_z.parameters()]
         optimizers: list[torch.optim.Optimizer] = [
-            self.adam(self.editor.parameters(), c.lr, c.betas),
-            self.adam(d_parameters, c.lr, c.betas),
-            self.adam(self.C_exp.parameters(), c.lr_classifier, c.betas_classifier),
+            torch.optim.Adam(self.editor.parameters(), c.lr, c.betas),
+            torch.optim.Adam(d_parameters, c.lr, c.betas),
+            torch.optim.Adam(self.C_exp.parameters(), c.lr_classifier, c.betas_classifier),
         ]
         if self.C_id is not None:
-            optimizers.append(self.adam(self.C_id.parameters(), c.lr_classifier, c.betas_classifier))
+            optimizers.append(torch.optim.Adam(self.C_id.parameters(), c.lr_classifier, c.betas_classifier))
         return optimizers
 
     # ------------------------------------------------------------------ validation

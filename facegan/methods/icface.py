@@ -331,12 +331,12 @@ class ICface(AdversarialModule):
         optimizers: list[torch.optim.Optimizer] = [
             torch.optim.RMSprop(part.parameters(), lr, c.alpha)
             if c.optimizer == "rmsprop"
-            else self.adam(part.parameters(), lr, c.betas)
+            else torch.optim.Adam(part.parameters(), lr, c.betas)
             for part, lr in ((self.reenactor, c.lr), (self.D, c.lr_critic))
         ]
         if self.C is not None and self.people is not None:
             recogniser = [*self.C.parameters(), *self.people.parameters()]
-            optimizers.append(self.adam(recogniser, c.lr_recogniser, (0.9, 0.999)))
+            optimizers.append(torch.optim.Adam(recogniser, c.lr_recogniser, (0.9, 0.999)))
         return optimizers
 
     # ------------------------------------------------------------------ validation

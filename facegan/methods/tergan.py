@@ -361,9 +361,9 @@ class TERGAN(AdversarialModule):
         # each with a rate of its own: see _decay_rates
         groups = [{"params": parameters} for parameters in (G.G_es.parameters(), G.G_et.parameters(), others)]
         return [
-            self.adam(groups, c.lr, c.betas),
-            self.adam(self.D.parameters(), c.lr, c.betas),
-            self.adam(self.pretrained.parameters(), c.lr_pretrain, c.betas),
+            torch.optim.Adam(groups, c.lr, c.betas),
+            torch.optim.Adam(self.D.parameters(), c.lr, c.betas),
+            torch.optim.Adam(self.pretrained.parameters(), c.lr_pretrain, c.betas),
         ]
 
     # ------------------------------------------------------------------ validation

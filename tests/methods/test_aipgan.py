@@ -115,13 +115,6 @@ def test_without_a_share_g_has_one_group_as_runs_from_before_there_was_one():
     assert list(map(id, group["params"])) == list(map(id, module.generator.parameters()))
 
 
-@pytest.mark.parametrize(("device", "fused"), [("cpu", True), ("meta", None)])
-def test_adam_takes_one_pass_over_the_weights_on_a_cpu_alone(device, fused):
-    """On GPUs the fused one would unscale fp16's gradients after ``clip_gradient``; "meta" stands in for one."""
-    module = build(small()).to(device)
-    assert [o.defaults["fused"] for o in module.configure_optimizers()] == [fused] * 3
-
-
 def test_users_get_the_moving_average_from_the_first_stage_on():
     module, data = build(small(ema_half_life=24, recogniser_epochs=0, w_if=0, w_ef=0)), batch()
     wanted, beta = {}, 0.5 ** (12 / 24)
