@@ -14,7 +14,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     markdown = re.sub(r"\{\{ code: (\S+) \}\}", lambda m: code(m[1]), markdown)
     markdown = re.sub(r"\{\{ text: (\S+) \}\}", lambda m: (ROOT / m[1]).read_text(), markdown)
     # links that are written for a reader of the repository
-    return markdown.replace("](../RESULTS.md)", "](results.md)").replace("](docs/", "](")
+    for written, meant in (
+        ("](../../RESULTS.md)", "](../results.md)"), ("](../RESULTS.md)", "](results.md)"), ("](docs/", "]("),
+    ):  # fmt: skip
+        markdown = markdown.replace(written, meant)
+    return markdown
 
 
 def sheet(name: str) -> str:
