@@ -23,9 +23,13 @@ whatever C, and cannot choose one (docs/tergan.md T17)."""
 PROBES = 5
 """Random halves of each person's pictures that the probe for the person is averaged over."""
 
-OURS, BASELINE = "ours", "baseline"
+OURS, BASELINE, AUS = "ours", "baseline", "aus"
 Codes = dict[str, np.ndarray]
-"""``ours`` and ``baseline`` (N, 30): f(e); ``identity`` (N, 50): f(i); ``expression`` (N,) and ``person`` (N,)."""
+"""``ours`` and ``baseline`` (N, 30): f(e); ``identity`` (N, 50): f(i); ``expression`` (N,) and ``person`` (N,).
+
+``aus`` (N, 17), where all pictures have AUs beside them: a code of the expression alone, and no network's. People
+have their own ways of smiling, so even this one names some of them.
+"""
 
 
 @torch.inference_mode()
@@ -38,13 +42,21 @@ def encode(module: Any, part: Any, batch_size: int = 64) -> Codes:
         codes[BASELINE].append(module.expression_codes(images, baseline=True).float().cpu().numpy())
         codes["identity"].append(module.identity_codes(images).float().cpu().numpy())
     stacked = {name: np.concatenate(values) for name, values in codes.items()}
+    if np.isfinite(part.au).all():
+        stacked[AUS] = part.au
     return stacked | {"expression": np.asarray(part.expression), "person": np.asarray(part.identity)}
 
 
+def _of_expressions(train: Codes, test: Codes) -> list[str]:
+    """The codes that should tell the expression and not the person."""
+    return [name for name in (OURS, BASELINE, AUS) if name in train and name in test]
+
+
 def recognised(train: Codes, test: Codes) -> dict[str, np.ndarray]:
-    """The expression (N,) that the shallow classifier gives each test picture, from ``ours`` and from ``baseline``."""
+    """The expression (N,) that the shallow classifier gives each test picture, from each code of expressions."""
     return {
-        name: _classifier(train[name], train["expression"]).predict(test[name]) for name in (OURS, BASELINE)
+        name: _classifier(train[name], train["expression"]).predict(test[name])
+        for name in _of_expressions(train, test)
     }
 
 
@@ -55,11 +67,12 @@ def measure(train: Codes, test: Codes, given: dict[str, np.ndarray]) -> dict[str
         given: what ``recognised`` says of them.
 
     Returns:
-        For ``ours`` and ``baseline``: ``accuracy`` and ``balanced`` (mean over the classes) of the shallow classifier
-        on the test people, ``confusion`` (K, K) counts by true and given class, ``identity_probe``: accuracy of a
-        linear probe for the person on f(e) (learnt on random halves of each training person's pictures, tested on the
-        others), ``identity_across``: the same, learnt on half of the expressions and tested on the others,
-        ``silhouette_expression`` and ``silhouette_identity`` of f(e) of the test people (-1..1). Beside:
+        For ``ours``, ``baseline`` and, where there are any, ``aus``: ``accuracy`` and ``balanced`` (mean over the
+        classes) of the shallow classifier on the test people, ``confusion`` (K, K) counts by true and given class,
+        ``identity_probe``: accuracy of a linear probe for the person on that code (learnt on random halves of each
+        training person's pictures, tested on the others), ``identity_across``: the same, learnt on half of the
+        expressions and tested on the others, ``silhouette_expression`` and ``silhouette_identity`` of the code of the
+        test people (-1..1). Beside:
         ``identity_code``: accuracy on f(i) of a probe for the expression (test people) and for the person;
         ``chance_identity``, ``classes`` (K,) and ``pictures``.
     """
@@ -68,7 +81,7 @@ def measure(train: Codes, test: Codes, given: dict[str, np.ndarray]) -> dict[str
         "classes": classes, "pictures": len(test["expression"]), "people": len(np.unique(test["person"])),
         "chance_identity": 1 / len(np.unique(train["person"])),
     }  # fmt: skip
-    for name in (OURS, BASELINE):
+    for name in _of_expressions(train, test):
         confusion = confusion_matrix(test["expression"], given[name], labels=classes)
         shown = confusion.sum(1)
         result[name] = {

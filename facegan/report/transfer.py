@@ -27,8 +27,11 @@ def tergan_table1(
     )
     published = [[f"{name}, published (Oulu-CASIA)", setting, number(value), *[""] * 5]
                  for name, (setting, value) in TERGAN_TABLE1.items()]  # fmt: skip
+    by_aus = {f"{'exact AUs' if first['generated'] else 'AUs as given'}, no network": "aus"}
+    if not all("aus" in r for r in results.values()):
+        by_aus = {}
     rows = []
-    for name, key in ours.items():
+    for name, key in (ours | by_aus).items():
         figures = (
             "accuracy", "balanced", "identity_probe", "identity_across", "silhouette_expression", "silhouette_identity",
         )  # fmt: skip
@@ -64,7 +67,8 @@ def tergan_table1(
         "Mean over the folds ± its standard error. Published figures are of the real Oulu-CASIA, under folds of their\n"
         "authors' own. Identity from f(e): a linear probe on training people, learnt on random halves of\n"
         "their pictures (of which those of one sequence are nearly alike), or on half of the expressions; chance is "
-        f"{number(100 * first['chance_identity'])} %.\n",
+        f"{number(100 * first['chance_identity'])} %."
+        f"{' What AUs tell of the person, the expression itself tells.' if by_aus else ''}\n",
         f"{compared}On f(i), a linear probe names the person in "
         f"{_with_error(*codes['identity_probe'], 100)} %,\nthe expression of test people in "
         f"{_with_error(*codes['expression_probe'], 100)} %.\n",
