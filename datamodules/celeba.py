@@ -56,9 +56,8 @@ class CelebAConfig(DataConfig):
 
     name: str = "celeba"
     needs_au: bool = False
-    frontal: float | None = (
-        None  # greatest asymmetry, in eye distances; None: all pictures. AIP-GAN 4.1 (cross test)
-    )
+    # greatest asymmetry, in eye distances; None: all pictures. AIP-GAN 4.1 (cross test)
+    frontal: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

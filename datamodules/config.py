@@ -13,31 +13,26 @@ class DataConfig(PrepareConfig):
     name: str = ""
     root: str | None = None  # folder of the raw data; None: <data home>/<name>
     store: str | None = None  # folder of the prepared faces; None: <data home>/prepared/<name>-<key>
-    splits: str | None = (
-        None  # CSV of people and their parts, as `facegan data --splits` writes it; None: the protocol's
-    )
+    # CSV of people and their parts, as `facegan data --splits` writes it; None: the protocol's
+    splits: str | None = None
     batch_size: int = 8  # of all processes together; EGGAN 4.1
     seed: int = 0  # of the split and of all draws
     pairing: str = "single"  # single | same_identity | cross_identity | same_track
     cross_probability: float = 0.5  # pairing=cross_identity: share of pairs of two people
     candidates: int = 1  # in training: partners drawn, of which the one that looks farthest away is taken
-    crop: int | None = (
-        None  # side of the part that is used: one of five in training (TER-GAN 4.1), else the middle
-    )
-    rotate: list[float] = field(
-        default_factory=lambda: [0.0]
-    )  # degrees, one of which turns a training picture
-    identity_maps: str = (
-        "none"  # none | own | neutral_mean: AIP-GAN's H beside each picture (docs/aipgan.md A6)
-    )
+    # side of the part that is used: one of five in training (TER-GAN 4.1), else the middle
+    crop: int | None = None
+    # degrees, one of which turns a training picture
+    rotate: list[float] = field(default_factory=lambda: [0.0])
+    # none | own | neutral_mean: AIP-GAN's H beside each picture (docs/aipgan.md A6)
+    identity_maps: str = "none"
     landmark_images: bool = False  # AIP-GAN's Z beside each picture (A15)
     flip: float = 0.0  # probability of mirroring a picture; EGGAN: none
     jitter: float = 0.0  # strength of random brightness, contrast and saturation, 0 to 1; EGGAN: none
     expressions: list[str] = field(default_factory=list)  # use pictures of these alone; none named: all
     needs_au: bool = True  # leave out pictures without AU intensities
-    au_root: str | None = (
-        None  # OpenFace's CSVs in a tree like that of the raw data, and no others; None: with the pictures
-    )
+    # OpenFace's CSVs in a tree like that of the raw data, and no others; None: with the pictures
+    au_root: str | None = None
     min_confidence: float = 0.7  # of OpenFace; below it a face counts as not tracked
     num_workers: int = 0  # a batch is one memory copy: workers would only hand it on
     prepare_workers: int | None = None  # processes; None: one a core

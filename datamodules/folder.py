@@ -39,9 +39,8 @@ class FolderConfig(DataConfig):
     name: str = "folder"
     roots: list[str] = field(default_factory=list)  # several folders or videos together, beside root
     test_roots: list[str] = field(default_factory=list)  # folders of test people only
-    split: str = (
-        "auto"  # people | time | auto: by time where one person has more than a picture, else by person
-    )
+    # people | time | auto: by time where one person has more than a picture, else by person
+    split: str = "auto"
     test_fraction: float = 0.1  # of the people of a root, at least one unless 0; none with test_roots
     val_fraction: float = 0.05  # of the people of a root
 
@@ -185,9 +184,8 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
         yield root.parent, [root]
         return
     for place, folders, files in walk(root):
-        folders[:] = [
-            folder for folder in folders if not folder.endswith("_aligned")
-        ]  # OpenFace's own output
+        # OpenFace's own output
+        folders[:] = [folder for folder in folders if not folder.endswith("_aligned")]
         yield place, [place / file for file in files]
 
 

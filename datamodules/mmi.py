@@ -58,9 +58,8 @@ class MMIConfig(DataConfig):
     name: str = "mmi"
     needs_au: bool = False
     sides: list[str] = field(default_factory=lambda: ["frontal"])  # of frontal, profile, dual
-    frames: str = (
-        "peak"  # peak: with the first frame as neutral | all: every step-th of every clip, for EGGAN
-    )
+    # peak: with the first frame as neutral | all: every step-th of every clip, for EGGAN
+    frames: str = "peak"
     peak_frames: int = 3
     neutral: bool = True  # the first frame of each clip too
     step: int = 1  # frames=all: every step-th frame

@@ -56,9 +56,8 @@ class OuluCASIAConfig(DataConfig):
     light: str = "Strong"  # Strong | Weak | Dark
     pictures: str = "original"  # original | cropped: the cropped set is small and grey
     peak_frames: int = 3  # last frames of each sequence that show its expression
-    neutral: str = (
-        "first"  # first: frame of each sequence | anger: the first three of Anger | none: six classes
-    )
+    # first: frame of each sequence | anger: the first three of Anger | none: six classes
+    neutral: str = "first"
     folds: int = 10  # person-independent; fold -1 of 10 consecutive ones is P073-P080, ExprGAN's test people
     fold: int = -1  # the one that is tested on, from 0; -1 the last
     fold_by: str = "consecutive"  # consecutive | strided | shuffled (by data.seed)

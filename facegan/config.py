@@ -69,9 +69,8 @@ class TrainerConfig:
     limit_val_batches: int | float | None = None
     deterministic: bool = False
     log_every: int = 10  # batches between two rows of the CSV log
-    checkpoint_every: int = (
-        1000  # batches between two checkpoints (besides the ends of epochs of a minute or more)
-    )
+    # batches between two checkpoints (besides the ends of epochs of a minute or more)
+    checkpoint_every: int = 1000
     validate_every: int = 1  # epochs between two validations
     sample_every: int = 1  # epochs between two sample grids
     progress: bool = True

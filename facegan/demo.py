@@ -218,9 +218,8 @@ def _slider_page(editor: FaceEditor, turns: bool, reenact: Callable[..., str]) -
 
     @_telling
     def moved(found: Subject | None, in_whole: bool, *values: float | None) -> np.ndarray | None:
-        return draw(
-            editor, found, in_whole, [value or 0.0 for value in values]
-        )  # None: its number was deleted
+        # None: its number was deleted
+        return draw(editor, found, in_whole, [value or 0.0 for value in values])
 
     def preset(name: str, found: Subject | None, in_whole: bool, *values: float) -> list[Any]:
         chosen = [*values[: len(values) - len(AU_NAMES)], *prototype(name).tolist()]

@@ -33,16 +33,14 @@ class ExperimentConfig:
     generate: list[GenerateConfig] = field(default_factory=list)  # faces to generate where they are missing
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     log: LogConfig = field(default_factory=LogConfig)
-    init_from: str | None = (
-        None  # what to start the weights from: a checkpoint, a run, or an experiment's newest run
-    )
+    # what to start the weights from: a checkpoint, a run, or an experiment's newest run
+    init_from: str | None = None
     test_data: Any = None  # data set of the protocol, where it is another one than that of training
     evaluate_after: bool = False  # end with the paper's protocol
     sources: str = "calm"  # of it, where it edits or reenacts: each person's calmest picture, or "strong"
     targets: int = 1392  # target pictures of that protocol, or as many as there are (EGGAN 4.2)
-    judge: str | None = (
-        None  # experiment that trains the judge of its protocol, first if need be; None: the one in judges_home()
-    )
+    # experiment that trains the judge of its protocol, first if need be; None: the one in judges_home()
+    judge: str | None = None
     judge_options: list[str] = field(default_factory=list)  # overrides of that experiment
 
 

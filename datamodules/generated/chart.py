@@ -41,9 +41,8 @@ class Chart:
     nostrils: np.ndarray
     throat: np.ndarray  # 1 on the face, 0 below the chin, where the chart is stretched
     furrows: np.ndarray  # (17, S, S) grooves that each AU draws
-    boxes: (
-        np.ndarray
-    )  # (17, 4) int32: first and last row and column of each groove, zeros where there is none
+    # (17, 4) int32: first and last row and column of each groove, zeros where there is none
+    boxes: np.ndarray
     folds: np.ndarray  # grooves of age
     noise: np.ndarray  # (4, S, S) standard noise from coarse to fine
 

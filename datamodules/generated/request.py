@@ -21,22 +21,19 @@ class GenerateConfig:
     layout: str = "folder"  # one of LAYOUTS
     root: str = ""  # where to
     head: str = "procedural"  # procedural | ict
-    people: int | None = (
-        None  # None: 100 (folder, voxceleb, celeba), 30 (mmi), or as many as the data set has
-    )
+    # None: 100 (folder, voxceleb, celeba), 30 (mmi), or as many as the data set has
+    people: int | None = None
     first_person: int = 0  # seed of the first one
     pictures: int = 24  # of each person (folder)
     aus: str = "mixed"  # mixed | prototypes | independent | apexes, as Oulu-CASIA has them (folder)
     spread: float = 1.0  # of pose, light and background (folder): 0 a studio, 1 anything
     size: int = 160  # pixels of a picture's side (folder)
-    ambiguity: float = (
-        0.0  # of expressions: 0 the prototypes, 1 weak and mixed (oulu_casia; folder with apexes)
-    )
+    # of expressions: 0 the prototypes, 1 weak and mixed (oulu_casia; folder with apexes)
+    ambiguity: float = 0.0
     seed: int = 0
     defects: bool = False  # with the traps of the real data set (not folder, which has none)
-    variant: dict[str, Any] = field(
-        default_factory=dict
-    )  # more of the layout's options, as {kind: 1fps}; lists for several values
+    # more of the layout's options, as {kind: 1fps}; lists for several values
+    variant: dict[str, Any] = field(default_factory=dict)
     workers: int | None = None  # processes; None: one a core
 
     def __post_init__(self) -> None:

@@ -174,9 +174,8 @@ def _plan(records: Records, config: PrepareConfig, version: str) -> str:
     for name in ("frame", "expression"):
         digest.update(records.numbers(name).tobytes())
     for array in (records.au, records.pose, records.landmarks):
-        for start in range(
-            0, len(array), _AT_ONCE
-        ):  # landmarks that are not known take no memory, but as a copy
+        # landmarks that are not known take no memory, but as a copy
+        for start in range(0, len(array), _AT_ONCE):
             digest.update(np.ascontiguousarray(array[start : start + _AT_ONCE]).tobytes())
     return digest.hexdigest()[:16]
 

@@ -136,9 +136,8 @@ class GANimation(AdversarialModule):
             with self.toggled_optimizer(opt_g):
                 score, au_seen = self.D(edited)
                 back, back_mask = self.G(edited, au)
-                masks = full(
-                    1 - torch.cat([mask, back_mask])
-                )  # all mask and no paint would be the easy way out
+                # all mask and no paint would be the easy way out
+                masks = full(1 - torch.cat([mask, back_mask]))
                 g = {
                     "g_image": generator_loss("wgan-gp", score),
                     "g_au": F.mse_loss(full(au_seen), target_au / 5),

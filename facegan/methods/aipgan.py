@@ -274,9 +274,8 @@ class AIPGAN(AdversarialModule):
 
     def _encoding(self, e: nets.ExpressionFeatures, h: Tensor, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """What teaches the encoders: mean squared distances (A14), and eq. 1 as a mean over the levels (A9)."""
-        has_map = (
-            (batch["target_identity_map"] > -1).flatten(1).any(1)
-        )  # it is black without a neutral picture
+        # black where the person has no neutral picture
+        has_map = (batch["target_identity_map"] > -1).flatten(1).any(1)
         drawn, wanted = full(self.generator.identity_map(h)), full(batch["target_identity_map"])
         distance = (drawn - wanted).square().flatten(1).mean(1)
         y = self._classes_of(batch["source_expression"])
@@ -330,9 +329,8 @@ class AIPGAN(AdversarialModule):
             taught = {"L_if": self.R_i, "L_ef": self.R_e}
             recognisers = [net for loss, net in taught.items() if loss in c.to_train and net is not None]
             parameters = nn.ModuleList(recognisers).parameters()
-            optimizers.append(
-                torch.optim.Adam(parameters, c.lr_recogniser, (0.9, 0.999))
-            )  # as classifiers have it
+            # PyTorch's own betas, as classifiers have
+            optimizers.append(torch.optim.Adam(parameters, c.lr_recogniser))
         return optimizers
 
     # ------------------------------------------------------------------ validation

@@ -12,14 +12,14 @@ class AIPGANConfig:
     """The paper's values; in brackets the section, or the number of the gap that the choice fills."""
 
     name: str = "aipgan"
+    # S = 6 of the attention (3.1); others, as neutral, have no part in L_att (A8)
     expressions: list[str] = field(
         default_factory=lambda: ["anger", "disgust", "fear", "happiness", "sadness", "surprise"]
-    )  # S = 6 of the attention (3.1); others, as neutral, have no part in L_att (A8)
+    )
 
     # schedule (3.2; epochs: A21)
-    recogniser_epochs: int = (
-        20  # before all: the recognisers of L_if and L_ef that are not given, trained here (A18)
-    )
+    # before all: the recognisers of L_if and L_ef that are not given, trained here (A18)
+    recogniser_epochs: int = 20
     encoder_epochs: int = 100  # stage 1: L_d, L_att, L_h
     decoder_epochs: int = 50  # stage 2: the encoders rest; L_irec, L_if, L_ef
     epochs: int = 200  # stage 3: everything, with the discriminator
@@ -43,16 +43,13 @@ class AIPGANConfig:
     w_adv: float = 3.0  # lambda_7
 
     # choices
-    irec_to: str = (
-        "truth"  # what L_irec compares with: truth: x_s where it is of x_t's person | target: x_t (A19)
-    )
-    recogniser: str = (
-        "published"  # of L_if and L_ef: published VGG-Face | trained: its shape, on the data at hand
-    )
+    # what L_irec compares with: truth: x_s where it is of x_t's person | target: x_t (A19)
+    irec_to: str = "truth"
+    # of L_if and L_ef: published VGG-Face | trained: its shape, on the data at hand
+    recogniser: str = "published"
     identity_weights: str = PUBLISHED_FILE  # of L_if's recogniser
-    expression_weights: str | None = (
-        None  # of L_ef's (in the paper of AffectNet); None: made from L_if's by training
-    )
+    # of L_ef's (in the paper of AffectNet); None: made from L_if's by training
+    expression_weights: str | None = None
     recogniser_size: int = 224  # pixels that pictures are brought to (A17)
     recogniser_width: float = 0.25  # of a trained one: fraction of VGG-Face's channels
     exprgan_scale: bool = False  # L_if, L_ef divided by each map's area, as in ExprGAN's code (A16)

@@ -11,21 +11,20 @@ class TERGANConfig:
     """The paper's values; in brackets the section, or the number of the gap that the choice fills."""
 
     name: str = "tergan"
+    # N_e: six basic ones (3.1.1)
     expressions: list[str] = field(
         default_factory=lambda: ["anger", "disgust", "fear", "happiness", "sadness", "surprise"]
-    )  # N_e: six basic ones (3.1.1)
+    )
 
     # schedule
     pretrain_epochs: int = 50  # stage 1: both encoders as classifiers (3.1.4; T19)
     attach: str = "both"  # encoders that stage 1 ends with attaching (3.1.4): both | expression | none (T14)
-    decoder_epochs: int = (
-        0  # between them: the decoder alone, against codes that collapse (as in AIP-GAN, 3.2)
-    )
+    # between them: the decoder alone, against codes that collapse (as in AIP-GAN, 3.2)
+    decoder_epochs: int = 0
     epochs: int = 100  # stage 2: everything (T19)
     polish_epochs: int = 0  # after it: the decoder alone, without D, which costs people their looks (T21)
-    decay_from: float = (
-        1.0  # share of a stage after which its rate falls linearly to 0; the paper has no schedule
-    )
+    # share of a stage after which its rate falls linearly to 0; the paper has no schedule
+    decay_from: float = 1.0
 
     # optimisers
     lr: float = 2e-4  # (4.1)
@@ -48,13 +47,11 @@ class TERGANConfig:
     layer_weights: tuple[float, ...] = (0.5, 0.6, 0.7, 0.88, 0.99)  # omega_1l = omega_2l (4.1)
 
     # choices
-    erec_on: str = (
-        "same_identity"  # pairs that eq. 7 holds for: same_identity, where x_s is the truth | all (T11)
-    )
+    # pairs that eq. 7 holds for: same_identity, where x_s is the truth | all (T11)
+    erec_on: str = "same_identity"
     irec_on: str = "all"  # pairs that eq. 6 holds for: all | cross_identity: where x_s is not the truth (T11)
-    fake_head: str = (
-        "expression"  # "fake" is a class of D^e, as in eq. 1 | separate: a logit of its own (T12)
-    )
+    # "fake" is a class of D^e, as in eq. 1 | separate: a logit of its own (T12)
+    fake_head: str = "expression"
     reversal: str = "constant"  # of D_es and D_et: 1 | ramp from 0 to 1 over stage 2 (T9)
 
     # networks

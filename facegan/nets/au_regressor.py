@@ -106,9 +106,8 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
     Args:
         images: RGB (B, 3, S, S) in [-1, 1]; drawn for from ``generator``, which lives on their device.
     """
-    with torch.autocast(
-        images.device.type, enabled=False
-    ):  # of what is drawn, some would come in half precision
+    # of what is drawn, some would come in half precision
+    with torch.autocast(images.device.type, enabled=False):
         return _augmented(images, generator)
 
 

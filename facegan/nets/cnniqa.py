@@ -53,9 +53,8 @@ class CNNIQA(nn.Module):
 
 def _normalised(patches: Tensor) -> Tensor:
     """Less the mean of 3x3 pixels, by their standard deviation and 1; each patch is mirrored at its own border."""
-    padded = F.pad(
-        patches, (1, 1, 1, 1), mode="replicate"
-    )  # for one pixel, mirrored and repeated are the same
+    # for one pixel, mirrored and repeated are the same
+    padded = F.pad(patches, (1, 1, 1, 1), mode="replicate")
     mean = F.avg_pool2d(padded, 3, 1)
     variance = F.avg_pool2d(padded.square(), 3, 1) - mean.square()
     return (patches - mean) / (variance.clamp(min=0).sqrt() + 1)

@@ -146,9 +146,8 @@ def _named(codes: np.ndarray, people: np.ndarray, learn: np.ndarray, held: np.nd
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings(
-            "ignore", "The number of unique classes", UserWarning
-        )  # people, few pictures each
+        # people, few pictures each
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         return float(np.mean(model.fit(codes[learn], people[learn]).predict(codes[held]) == people[held]))
 
 

@@ -117,9 +117,8 @@ def _recognised(run: Run) -> Evaluated | None:
     if not path.is_file():
         return None
     config, home = _config(run), run.folder.parent
-    keys = [
-        key for key in typed(config) if not key.startswith("data.splits=")
-    ]  # which each fold has its own of
+    # each fold has splits of its own
+    keys = [key for key in typed(config) if not key.startswith("data.splits=")]
     folds = re.search(r"-(\d+)folds", home.name)
     count = ["--folds", folds[1]] if folds else []
     command = shlex.join(["facegan", "crossval", config.name, *count, *keys])
