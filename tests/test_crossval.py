@@ -64,7 +64,7 @@ def test_every_fold_once_and_then_a_table(people, homes, monkeypatch, capsys):
     assert set(whole["folds"]) == {"0", "1"} and sorted(counts) == [2, 3]
     assert [whole["folds"][k]["people"] for k in "01"] == counts, "and measured on those, not on the others"
     assert "2 folds of people" in written["table"].read_text()
-    assert "| exact AUs, no network" in written["table"].read_text()
+    assert "| exact AUs, no encoder" in written["table"].read_text()
     assert written["t-SNE"].stat().st_size > 1000
 
     pictures = [pd.read_csv(home / f"fold-{k}" / "evaluation" / "pictures.csv") for k in range(2)]

@@ -90,7 +90,7 @@ def test_aus_beside_the_pictures_are_a_code_too(result):
     assert found["ours"] | {"confusion": 0} == result["ours"] | {"confusion": 0}
     folds = {k: json_ready(found | {"data": "generated Oulu-CASIA", "generated": "ict"}) for k in range(2)}
     text = report.tergan_table1(folds, "tergan_demo", "facegan crossval tergan_demo --folds 2")
-    assert text.count("| exact AUs, no network") == 1 and "the expression itself tells" in text
+    assert text.count("| exact AUs, no encoder") == 1 and "the expression itself tells" in text
     folds[1].pop("aus")
     assert "exact AUs" not in report.tergan_table1(
         folds, "tergan_demo", "facegan crossval tergan_demo --folds 2"
