@@ -171,8 +171,13 @@ def curves(log: Path, path: Path, caption: str = "") -> Path:
         )
     across = min(4, len(names))
     down = -(-len(names) // across)
-    figure = Figure(figsize=(3.4 * across, 2.2 * down + 0.3), dpi=110, layout="constrained")
+    wide, high = 3.4 * across, 2.2 * down + 0.3
+    figure = Figure(figsize=(wide, high), dpi=110)
     FigureCanvasAgg(figure)
+    # margins in inches: a layout that measures every label takes longer than drawing them
+    figure.subplots_adjust(
+        left=0.6 / wide, right=1 - 0.1 / wide, bottom=0.55 / high, top=1 - 0.3 / high, wspace=0.24, hspace=0.34
+    )
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):
         points = table[["step", name]].dropna()

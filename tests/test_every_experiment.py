@@ -29,7 +29,7 @@ EVERYWHERE = [
     "data.batch_size=4", "data.prepare_workers=1", "generate=[]", "judge=null", "init_from=null",
     "trainer.accelerator=cpu",
     "trainer.devices=1", "trainer.precision=32-true", "trainer.progress=false", "trainer.limit_train_batches=2",
-    "trainer.limit_val_batches=1", "trainer.validate_every=1", "trainer.log_every=1", "log.wandb=disabled", "targets=6",
+    "trainer.limit_val_batches=1", "trainer.validate_every=1", "trainer.log_every=1", "log.wandb=disabled", "targets=4",
 ]  # fmt: skip
 
 TINY = {
@@ -106,6 +106,8 @@ def options(name: str, stand_in) -> list[str]:
     own = [*EVERYWHERE, *TINY[method], "data.landmarks=openface"]
     if method == "eggan" and config.method.architecture == "released":
         own += ["data.image_size=32", "data.batch_size=2", "method.view_noise=0"]
+        # 198 million weights
+        own += ["trainer.max_epochs=1", "trainer.limit_train_batches=1"]
     if method == "eggan" and config.method.pretrain_epochs:
         own += ["method.pretrain_epochs=1", "method.epochs=1"]
     if method == "tergan":
@@ -141,7 +143,7 @@ def prepared(tmp_path_factory) -> Path:
 def judges(prepared, monkeypatch):
     """Judges that answer anything, so that nothing is trained beside; prepared faces serve several experiments."""
     monkeypatch.setenv("FACEGAN_DATA", str(prepared))
-    monkeypatch.setattr(common, "REAL_PICTURES", 24)
+    monkeypatch.setattr(common, "REAL_PICTURES", 8)
     monkeypatch.setattr(JudgeEdits.__init__, "__defaults__", (None, 8))
     about = {"architecture": "AURegressor", "channels": [4, 4, 4, 4], "trained_on": "nothing"}
     save_judge(judges_home() / AU_WEIGHTS, AURegressor([4, 4, 4, 4]), about)

@@ -1,7 +1,7 @@
 """Expression from where dlib finds the 68 landmarks."""
 
 import importlib.util
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,14 @@ def dlib_models() -> tuple[Any, Path]:
     return dlib, Path(models.submodule_search_locations[0]) / "models"
 
 
+@cache
+def _detector_and_predictor() -> tuple[Any, Any]:
+    """Read once in a process: it takes a second and a hundred megabytes."""
+    dlib, models = dlib_models()
+    predictor = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
+    return dlib.get_frontal_face_detector(), predictor
+
+
 class FaceFinder:
     """The 68 landmarks by dlib: its frontal detector, then its shape predictor. No face found means NaN.
 
@@ -82,10 +90,9 @@ class FaceFinder:
     border = 64
 
     def __init__(self) -> None:
-        dlib, models = dlib_models()
+        dlib, _ = dlib_models()
         self.dlib = dlib
-        self.detector = dlib.get_frontal_face_detector()
-        self.predictor = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
+        self.detector, self.predictor = _detector_and_predictor()
         self.description = f"dlib {dlib.__version__} frontal detector and 68-landmark predictor"
 
     def __call__(self, images: Tensor) -> Tensor:
