@@ -177,6 +177,7 @@ def test_folds_of_a_cross_validation_have_a_standard_error(tmp_path):
         result = {
             "ours": scores,
             "baseline": scores,
+            "aus": scores | {"identity_probe": 0.2},
             "data": "toy",
             "pictures": 20,
             "people": 2,
@@ -187,6 +188,7 @@ def test_folds_of_a_cross_validation_have_a_standard_error(tmp_path):
     text = paper_table(table("recognition of six"), collect(runs)[0])
     assert cells(text, "**TER-GAN (tergan_demo)**")[1:3] == ["2 folds", "70.00 ± 10.00"]
     assert cells(text, "CNN baseline, tergan_demo")[2] == "70.00 ± 10.00"
+    assert cells(text, "AUs alone, no encoder, tergan_demo")[4] == "20.00 ± 0.00"
 
 
 def test_a_weak_judge_is_marked_and_two_judges_of_one_run_stand_beside_each_other(tmp_path):
