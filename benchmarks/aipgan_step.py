@@ -1,7 +1,7 @@
 """Where AIP-GAN's joint step spends its time, what compact bilinear pooling costs beside the outer product that it
 stands for, and how much memory a step takes at two dimensions of the pooling.
 
-Run: python benchmarks/aipgan_step.py [--size 64] [--width 0.5] [--batch 16] [--device cpu]
+Run: python benchmarks/aipgan_step.py [--size 64] [--width 0.5] [--halvings 4] [--batch 16] [--device cpu]
 Bar: the CEB blocks take at most 20 % of the step.
 """
 
@@ -23,10 +23,10 @@ from facegan.nets.bilinear import CompactBilinear
 WIDTHS = AIPGANConfig().widths
 
 
-def config(width: float, bilinear: int = 512) -> AIPGANConfig:
+def config(width: float, halvings: int, bilinear: int) -> AIPGANConfig:
     return AIPGANConfig(
-        widths=tuple(int(width * w) for w in WIDTHS), bilinear=bilinear, critic_width=int(64 * width),
-        recogniser="trained", recogniser_size=64, recogniser_width=0.25,
+        widths=tuple(int(width * w) for w in WIDTHS), pool_blocks=halvings, bilinear=bilinear,
+        critic_width=int(64 * width), recogniser="trained", recogniser_size=64, recogniser_width=0.25,
     )  # fmt: skip
 
 
@@ -46,9 +46,11 @@ def batch(n: int, size: int, device: str) -> dict[str, Tensor]:
 class Step:
     """The joint step without a Trainer."""
 
-    def __init__(self, n: int, size: int, width: float, bilinear: int, device: str) -> None:
+    def __init__(self, n: int, size: int, width: float, halvings: int, bilinear: int, device: str) -> None:
         torch.manual_seed(0)
-        self.module: Any = AIPGAN(config(width, bilinear), size, identities=5, batch_size=n).to(device)
+        self.module: Any = AIPGAN(config(width, halvings, bilinear), size, identities=5, batch_size=n).to(
+            device
+        )
         optimizers = self.module.configure_optimizers()
         self.module.optimizers = lambda: optimizers
         self.module.toggled_optimizer = lambda optimizer: torch.enable_grad()
@@ -92,16 +94,16 @@ def parts(step: Step, device: str) -> dict[str, float]:
     with torch.no_grad():
         e, (h, maps) = G.G_es(x["source_image"]), G.G_et(x["target_image"])
         picture = G.decode(e, h, maps)
-    grown = [m.detach().requires_grad_(True) for m in e.maps]
+    grown, of_identity = ([m.detach().requires_grad_(True) for m in found] for found in (e.maps, maps))
     drawn = picture.detach().requires_grad_(True)
 
     def ceb() -> list[Tensor]:
-        return [module_k.pooling(grown[-int(k)], maps[-int(k)]) for k, module_k in G.G_de.ceb.items()]
+        return [module_k.pooling(grown[-int(k)], of_identity[-int(k)]) for k, module_k in G.G_de.ceb.items()]
 
     calls: dict[str, Callable[[], Any]] = {
         "G_es, with attention": lambda: G.G_es(x["source_image"]).code,
         "G_et": lambda: G.G_et(x["target_image"])[0],
-        "G_de, with its CEB blocks": lambda: G.G_de(torch.cat([e.code, h], 1), grown, maps),
+        "G_de, with its CEB blocks": lambda: G.G_de(torch.cat([e.code, h], 1), grown, of_identity),
         "CEB blocks alone": ceb,
         "landmark and identity-map heads": lambda: (G.landmarks(e.code), G.identity_map(h)),
         "L_if and L_ef": lambda: (
@@ -122,8 +124,8 @@ def against_outer_product(device: str) -> None:
     compact = seconds(lambda: pooling(a, b), device)
     whole = seconds(lambda: torch.einsum("bchw,bdhw->bhwcd", a, b), device, repeats=2)
     print(
-        f"level 2 ({channels} channels, {side}x{side}, {n} pictures): compact {1e3 * compact:.1f} ms for 512 numbers a "
-        f"place, the outer product {1e3 * whole:.1f} ms for {channels**2:,}; ratio {whole / compact:.1f}"
+        f"level 2 ({channels} channels, {side}x{side}, {n} pictures), forward: compact {1e3 * compact:.1f} ms for "
+        f"512 numbers a place, the outer product {1e3 * whole:.1f} ms for {channels**2:,}; ratio {whole / compact:.1f}"
     )
 
 
@@ -136,7 +138,7 @@ def _resident() -> float:
 def memory(options: argparse.Namespace, bilinear: int) -> float:
     """Peak MiB of one step, in a process of its own."""
     asked = [sys.executable, __file__, "--memory-of", str(bilinear)]
-    for name in ("size", "width", "batch", "device"):
+    for name in ("size", "width", "halvings", "batch", "device"):
         asked += [f"--{name}", str(getattr(options, name))]
     return float(subprocess.run(asked, check=True, capture_output=True, text=True).stdout)
 
@@ -147,11 +149,12 @@ def main() -> None:
     )
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--width", type=float, default=0.5)
+    parser.add_argument("--halvings", type=int, default=4, help="4 at 64 pixels, 5 at the paper's 96 (A1)")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    shape = (options.batch, options.size, options.width)
+    shape = (options.batch, options.size, options.width, options.halvings)
     if options.memory_of:
         Step(*shape, options.memory_of, options.device)()
         peak = torch.cuda.max_memory_allocated() / 2**20 if options.device == "cuda" else _resident()

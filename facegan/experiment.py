@@ -62,6 +62,17 @@ def train_judge(config: ExperimentConfig) -> None:
     train(judge)
 
 
+def _tell_of_judge(config: ExperimentConfig) -> None:
+    """Say before the training which judge the evaluation after it will look for in vain."""
+    if not config.evaluate_after or config.judge is not None:
+        return
+    name = "judge_expression" if hasattr(METHODS[config.method.name][1], "transfer") else "judge_au"
+    weights = judges_home() / f"{name}.safetensors"
+    if not weights.exists():
+        first = f"Before this training ends, type: facegan train {name}"
+        _say(f"evaluate_after: its judge, {weights}, is not there yet. {first}")
+
+
 def build_method(config: ExperimentConfig, data: FaceDataModule) -> Any:
     """The method's LightningModule for this data, with weights from ``init_from`` if given."""
     try:
@@ -253,6 +264,7 @@ def train(config: ExperimentConfig, resume: Run | None = None, into: Run | None 
     _check_early(config)
     if config.init_from:
         config.init_from = str(starting_point(config.init_from))  # as found now: a newer run may come
+    _tell_of_judge(config)
     if first_rank():
         train_judge(config)
     pl.seed_everything(config.seed, workers=True, verbose=False)

@@ -176,7 +176,12 @@ def curves(log: Path, path: Path, caption: str = "") -> Path:
     FigureCanvasAgg(figure)
     # margins in inches: a layout that measures every label takes longer than drawing them
     figure.subplots_adjust(
-        left=0.6 / wide, right=1 - 0.1 / wide, bottom=0.55 / high, top=1 - 0.3 / high, wspace=0.24, hspace=0.34
+        left=0.6 / wide,
+        right=1 - 0.1 / wide,
+        bottom=0.55 / high,
+        top=1 - 0.3 / high,
+        wspace=0.24,
+        hspace=0.34,
     )
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for panel, name in zip(panels, names, strict=False):

@@ -63,6 +63,14 @@ def assert_same(a: Run, b: Run) -> None:
     assert a.metrics.read_bytes() == b.metrics.read_bytes()
 
 
+@pytest.mark.parametrize(("name", "judge"), [("tergan_oulu", "expression"), ("icface_voxceleb", "au")])
+def test_a_judge_that_is_not_there_is_named_before_the_training(name, judge, homes, capsys):
+    for after, times in ((True, 1), (False, 0)):
+        with pytest.raises(UserError):  # there are no faces
+            experiment.train(experiment.load_config(name, [f"evaluate_after={after}"]))
+        assert capsys.readouterr().out.count(f"type: facegan train judge_{judge}") == times
+
+
 def test_a_training_starts_from_a_file_a_run_or_an_experiments_newest_run(homes):
     for when in ("2026-01-01_00-00-00", "2026-01-02_00-00-00"):
         run = Run(runs_module.runs_home() / "tergan_bu4dfe" / when)

@@ -94,6 +94,11 @@ class AIPGANConfig:
             check("method.expressions", name, EXPRESSIONS)
         if len(self.expressions) < 2 or len(set(self.expressions)) < len(self.expressions):
             raise UserError(f"method.expressions={self.expressions}: name two or more, each once")
+        if self.recogniser == "trained" and self.expression_weights is not None:
+            raise UserError(
+                "method.expression_weights is of published networks, and method.recogniser=trained trains both here: "
+                "leave one of them out"
+            )
         if self.to_train and self.recogniser_epochs == 0:
             raise UserError(
                 f"method.recogniser_epochs=0, and the recogniser of {self.to_train[0]} is to be trained first: give it "

@@ -174,11 +174,17 @@ def attention_figure(module: Any, data: Any, path: Path, protocol: Protocol) -> 
 
 
 def heads_figure(module: Any, data: Any, path: Path, protocol: Protocol) -> Path | None:
-    """Test pictures that are not neutral: landmarks and identity map as predicted, and as they are."""
-    rows = _spread(data.test, Protocol(targets=protocol.rows))
-    batch = data.test.batch(rows)
-    if not {"identity_map", "landmark_map"} <= batch.keys() or not len(rows):
+    """Test pictures that are not neutral: landmarks and identity map as predicted, and as they are.
+
+    Of people who have an identity map; where nobody has, of all.
+    """
+    batch = data.test.batch(_spread(data.test, protocol))
+    if not {"identity_map", "landmark_map"} <= batch.keys() or not len(batch["image"]):
         return None
+    has_map = (batch["identity_map"] > -1).flatten(1).any(1)
+    known = torch.nonzero(has_map if has_map.any() else torch.ones_like(has_map))[:, 0]
+    shown = known[torch.linspace(0, len(known) - 1, min(len(known), protocol.rows)).long()]
+    batch = {key: batch[key][shown] for key in ("image", "identity_map", "landmark_map")}
     x = batch["image"]
     with torch.inference_mode():
         dots = module.landmark_images(x.to(module.device)).float().cpu()

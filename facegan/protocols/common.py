@@ -104,10 +104,17 @@ def write_samples(folder: Path, count: int = 12, **pictures: Tensor) -> None:
 def real_pairs(
     judge: IdentityJudge, finder: FaceFinder, part: Any, protocol: Protocol, align: str = "similarity"
 ) -> dict[str, Any]:
-    """The Real row: all same pairs among test people's pictures, and as many different ones (E16).
+    """The Real row: ``real_pairs_by`` an identity judge.
 
     Args:
         align: crop of the pictures.
+    """
+    return real_pairs_by(lambda images: judge(*as_judged(images, finder(images), align)), part, protocol)
+
+
+def real_pairs_by(features: Callable[[Tensor], Tensor], part: Any, protocol: Protocol) -> dict[str, Any]:
+    """How well features (B, F) of pictures tell people apart: all same pairs among test people's pictures, and as
+    many different ones (E16).
 
     Returns:
         What ``metrics.Verification`` gives, its threshold among it; or ``reason``, why there is none.
@@ -123,11 +130,11 @@ def real_pairs(
         return {"reason": f"no pairs of the same and of different test people ({len(people)} in all)"}
     different = rng.permutation(np.flatnonzero(~same))[: same.sum()]
     chosen = np.concatenate([np.flatnonzero(same), different])
-    features = []
+    found_of = []
     for start in range(0, len(rows), protocol.batch_size):
         images = part.batch(rows[start : start + protocol.batch_size])["image"]
-        features.append(judge(*as_judged(images, finder(images), align)))
-    found = torch.cat(features)
+        found_of.append(features(images))
+    found = torch.cat(found_of)
     likeness = similarity(found[first[chosen]], found[second[chosen]])
     if not likeness.isfinite().any():
         return {"reason": "no face could be judged in the test pictures"}

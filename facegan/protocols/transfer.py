@@ -23,7 +23,15 @@ from facegan.judges import ExpressionJudge, Judges, similarity
 from facegan.metrics import Acceptance
 from facegan.pixels import to_uint8
 from facegan.protocols import same_person
-from facegan.protocols.common import Protocol, by_person, json_ready, real_pairs, write_pairs, write_samples
+from facegan.protocols.common import (
+    Protocol,
+    by_person,
+    json_ready,
+    real_pairs,
+    real_pairs_by,
+    write_pairs,
+    write_samples,
+)
 from facegan.tables import COPY_SOURCE, COPY_TARGET
 
 Transfer = Callable[[Tensor, Tensor], Tensor]
@@ -185,7 +193,11 @@ def evaluate(
         "recognised_by_itself": named / len(sources) if recognise is not None and labelled else None,
         "expression": {row: count / len(sources) for row, count in right.items()},
         "identity": identity,
-        "likeness": {name: _scores(like, found[name]) for name, like in (likenesses or {}).items()},
+        "likeness": {
+            name: _scores(like, found[name])
+            | ({"real": real_pairs_by(like.features, data.test, protocol)} if like.to == "target" else {})
+            for name, like in (likenesses or {}).items()
+        },
         "same_person": same_person.evaluate(
             transfer, data, out_dir / "editing.png", method=method, protocol=protocol
         ),

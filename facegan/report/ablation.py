@@ -102,17 +102,16 @@ def _claims(
         claim = ABLATION_CLAIMS.get(name.removeprefix(f"{whole}_"))
         if claim is None:
             continue
-        statement, figure, direction = claim
+        statement, measures, direction = claim
+        asked = " and ".join(f"{measure} …" for measure in measures)
         both = [(k, found[whole][k], one) for k, one in by_seed.items() if k in found[whole]]
-        keys = sorted({key for _, *pair in both for one in pair for key in one if key.startswith(figure)})
+        keys = sorted({key for _, *pair in both for one in pair for key in one if key.startswith(measures)})
         lacking = [k for k, *pair in both if not all(any(key in one for key in keys) for one in pair)]
         if lacking:
             again = " and ".join(f"`{variants[one][lacking[0]].result['command']}`" for one in (whole, name))
-            rows.append(
-                [statement, f"{figure} …", "–", "", f"not measured in {len(lacking)}", f"again: {again}"]
-            )
+            rows.append([statement, asked, "–", "", f"not measured in {len(lacking)}", f"again: {again}"])
         if not both:
-            rows.append([statement, f"{figure} …", "–", "", "", "no seed of both is done yet"])
+            rows.append([statement, asked, "–", "", "", "no seed of both is done yet"])
         for key in keys:
             sign = 1 if direction == "higher" else -1
             seeds = [k for k, a, b in both if key in a and key in b]

@@ -180,6 +180,14 @@ def aipgan_table1(result: Mapping[str, Any]) -> str:
             cells += [mean] if share is None else [number(share, 3), mean]
         rows.append([row, *cells])
     parts.append(markdown_table(header, rows))
+    real = likeness.get("face", {}).get("real", {})
+    if "accuracy" in real:
+        right, threshold = number(100 * real["accuracy"], 1), number(real["threshold"], 2)
+        same, different = number(real["mean_same"], 3), number(real["mean_different"], 3)
+        parts.append(
+            f"On pairs of real pictures of the test people Face-Verf's network is right in {right} %, at a threshold of "
+            f"its own ({threshold}): mean cosine of two pictures of one person {same}, of two people {different}.\n"
+        )
     heads = result.get("heads")
     if heads:
         parts.append(

@@ -217,6 +217,8 @@ def test_without_weights_for_l_ef_its_recogniser_is_to_be_trained_first():
     with pytest.raises(UserError, match=r"method\.recogniser_epochs=0.*L_ef"):
         AIPGANConfig(recogniser_epochs=0)
     assert AIPGANConfig(expression_weights="affectnet.pth", recogniser_epochs=0).stages["recognisers"] == 0
+    with pytest.raises(UserError, match=r"method\.expression_weights.*trains both here"):
+        AIPGANConfig(recogniser="trained", expression_weights="affectnet.pth")
 
 
 @pytest.mark.parametrize(

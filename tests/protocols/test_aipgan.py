@@ -11,7 +11,7 @@ from test_transfer import QUICK, Reader, Split, judges, perfect
 
 from datamodules.preparation.identity_maps import landmark_images
 from facegan import report
-from facegan.protocols.aipgan import FACE_VERIFIED, evaluate
+from facegan.protocols.aipgan import FACE_VERIFIED, evaluate, heads_figure
 from facegan.tables import number
 
 
@@ -115,6 +115,10 @@ def test_what_is_drawn_and_measured(tmp_path, data):
     assert f"off by 0.0000, the picture by {number(heads['copy_mse'], 4)}" in table
     lines = {line.split("|")[1].strip(): line for line in table.splitlines() if line.startswith("|")}
     assert "0.907" in lines["AIP-GAN (published)"] and "0.903" in lines["AIP-GAN (published)"]
+    assert (
+        f"mean cosine of two pictures of one person {number(result['likeness']['face']['real']['mean_same'], 3)}"
+        in table
+    )
     assert "1.000" in lines["ours"] and "copy the source" in lines and "copy the target" in lines
     assert report.aipgan_table1(result) == table
 
@@ -144,3 +148,26 @@ def test_an_identity_map_that_is_not_black_outside_is_right_within_the_outline(t
         module, data, Judge(), judges(), tmp_path, trained=Faces(30, seed=1), method="ours", protocol=QUICK
     )["heads"]
     assert heads["inside_mse"] == 0 and heads["map_mse"] == pytest.approx(0.25)
+
+
+def test_who_has_no_identity_map_is_not_in_the_figure(tmp_path, data, monkeypatch):
+    """A black H beside a drawn one would look like a mistake of the network."""
+    drawn = []
+    whole = data.test.batch
+
+    def of_some(rows):
+        batch = whole(rows)
+        without = torch.arange(len(batch["image"])) % 2 == 0
+        batch["identity_map"][without] = -1
+        return batch
+
+    def maps(x):
+        drawn.append(x)
+        return blank(x)
+
+    monkeypatch.setattr(data.test, "batch", of_some)
+    module = Knows(maps, lambda x: torch.zeros(len(x), 1, 64, 64))
+    heads_figure(module, data, tmp_path / "heads.png", QUICK)
+    shown = whole(range(len(data.test)))["image"][1::2]
+    assert len(drawn[0]) == QUICK.rows
+    assert all(any(torch.equal(x, other) for other in shown) for x in drawn[0])

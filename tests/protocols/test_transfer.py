@@ -160,6 +160,9 @@ def test_likenesses_are_cosines_with_the_picture_that_they_name(tmp_path):
     assert face["ours"]["share"] == face["copy the target"]["share"] == 1
     assert face["ours"]["mean"] == pytest.approx(1) and face["copy the source"]["share"] < 0.5
     assert expression["ours"]["mean"] == pytest.approx(1) and expression["ours"]["share"] is None
+    # these features know the toy people
+    assert face["real"]["accuracy"] == 1 and face["real"]["mean_same"] > face["real"]["mean_different"]
+    assert "real" not in expression
     test = Split()
     sources, targets = choose_pairs(test, 60)
     a, b = (1 + test.batch(rows)["image"][:, 1].flatten(1) for rows in (sources, targets))
