@@ -185,7 +185,7 @@ def aipgan_table1(result: Mapping[str, Any]) -> str:
         right, threshold = number(100 * real["accuracy"], 1), number(real["threshold"], 2)
         same, different = number(real["mean_same"], 3), number(real["mean_different"], 3)
         parts.append(
-            f"On pairs of the test people's untouched pictures Face-Verf's network is right in {right} % at a threshold\n"
+            f"On pairs of the test people's own pictures Face-Verf's network is right in {right} % at a threshold\n"
             f"of its own ({threshold}): mean cosine of two pictures of one person {same}, of two people {different}.\n"
         )
     heads = result.get("heads")
