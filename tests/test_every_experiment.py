@@ -29,7 +29,7 @@ EVERYWHERE = [
     "data.batch_size=4", "data.prepare_workers=1", "generate=[]", "judge=null", "init_from=null",
     "trainer.accelerator=cpu",
     "trainer.devices=1", "trainer.precision=32-true", "trainer.progress=false", "trainer.limit_train_batches=2",
-    "trainer.limit_val_batches=1", "trainer.validate_every=1", "trainer.log_every=1", "log.wandb=disabled", "targets=4",
+    "trainer.limit_val_batches=1", "trainer.validate_every=1", "trainer.log_every=1", "log.wandb=disabled", "targets=6",
 ]  # fmt: skip
 
 TINY = {
