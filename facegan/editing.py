@@ -5,7 +5,7 @@
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,20 @@ def load(
     run = run if isinstance(run, Run) else find_run(str(run))
     config = OmegaConf.to_container(OmegaConf.load(run.config))
     assert isinstance(config, dict)
+    if run.folder.parent != PRETRAINED and _generated_alone(config):
+        print(
+            f"{run.folder.name}: trained on generated faces only; a photograph mostly comes out as somebody else",
+            file=sys.stderr,
+        )
     return FaceEditor(load_module(run, checkpoint, can), config, device)  # type: ignore[arg-type]
+
+
+def _generated_alone(config: Mapping[Any, Any]) -> bool:
+    """Whether all faces that a run's config reads are ones that it has had written."""
+    written = [Path(str(request["root"])) for request in config.get("generate") or ()]
+    data = config["data"]
+    read = [Path(str(root)) for root in (data.get("root"), *(data.get("roots") or ())) if root]
+    return bool(read) and all(any(root.is_relative_to(own) for own in written) for root in read)
 
 
 def load_module(run: Run, checkpoint: str = "last", can: str | None = None) -> Any:

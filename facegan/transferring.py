@@ -15,7 +15,7 @@ from torch import Tensor
 from datamodules.preparation.pictures import PICTURE_ENDINGS, is_picture
 from facegan import figures
 from facegan.config import UserError
-from facegan.editing import FaceEditor, load, result_path, verdict
+from facegan.editing import FaceEditor, load, result_path
 from facegan.judges import SAME_PERSON, DlibJudge
 from facegan.pixels import to_uint8
 
@@ -33,7 +33,7 @@ def transfer_files(
     """Give the target's face the source's expression; gives a few lines on what was done.
 
     One source and one target make a picture. Several of either make a grid, a row for each target and a column for
-    each source, with dlib's verdict on the target's person.
+    each source, with dlib's distances from the target's person and from the source's.
 
     Args:
         run: a run folder, or an experiment's name for its newest run.
@@ -65,22 +65,28 @@ def transfer_files(
         raise UserError(f"nothing to transfer: {'; '.join(left_out)}")
     seen = _attention(editor, x_s, attention)
     judge, rows, notes = DlibJudge(), [[None, *to_uint8(x_s)]], [[""] * (len(x_s) + 1)]
-    of_sources, nearer = judge(x_s), 0
+    of_sources, nearer, same = judge(x_s), 0, 0
     for target in x_t:
         results = editor.transfer(x_s, target.expand_as(x_s))
         features = judge(torch.cat([target[None], results]))
         rows.append(list(to_uint8(torch.cat([target[None], results]))))
-        away = (features[1:] - features[0]).norm(dim=1)
-        nearer += int((away < (features[1:] - of_sources).norm(dim=1)).sum())
-        notes.append(["", *(verdict(d) for d in away.tolist())])
+        away, left = ((features[1:] - of).norm(dim=1) for of in (features[0], of_sources))
+        nearer, same = nearer + int((away < left).sum()), same + int((away < SAME_PERSON).sum())
+        notes.append(["", *map(_distances, away.tolist(), left.tolist())])
     figures.save(path, figures.grid(rows, notes=notes))
-    same = sum(note.startswith("same") for row in notes for note in row)
     return "\n".join([
         f"{path}: {_count(len(x_s), 'expression')} (columns) on {_count(len(x_t), 'picture')} (rows){seen}",
         f"{judge.description}: {nearer} of {len(x_s) * len(x_t)} nearer to the person of their row than to the source, "
         f"{same} within {SAME_PERSON} of them (a threshold for photographs: generated people are often as near)",
         *(f"left out: {reason}" for reason in left_out),
     ])  # fmt: skip
+
+
+def _distances(to_target: float, to_source: float) -> str:
+    """Below a result; no verdict, for of generated people the nearer one says more than a threshold for photographs."""
+    if not np.isfinite(to_target):
+        return "no face"
+    return f"{to_target:.2f}, source {to_source:.2f}"
 
 
 def _count(number: int, what: str) -> str:

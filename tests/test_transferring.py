@@ -1,11 +1,13 @@
 """TER-GAN's uses on picture files, with a run of a few batches on generated faces."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import cv2
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from datamodules.generated.folder import FOLDER_LAYOUT
 from facegan import editing, experiment
@@ -13,6 +15,7 @@ from facegan.adversarial import PANELS
 from facegan.cli import main
 from facegan.config import UserError
 from facegan.runs import Run
+from facegan.transferring import _distances
 
 SMALL = [
     "method.encoder_widths=[4,4,8,8,8]", "method.critic_widths=[4,4,4,4]", "method.critic_shared=16",
@@ -112,6 +115,29 @@ def test_several_make_a_grid_and_what_has_no_face_is_named(run, people, tmp_path
     assert "left out:" in said and "wall.png" in said
     height, width = cv2.imread(str(out)).shape[:2]
     assert height >= 3 * 96 and width >= 3 * 96
+
+
+def test_a_run_of_generated_faces_alone_says_so(run, homes, tmp_path, capsys):
+    """Its own config says whether: what it had written is all that it reads."""
+    assert editing.load(run, can="transfer") and "generated faces only" not in capsys.readouterr().err
+    again = Run(tmp_path / "again")
+    shutil.copytree(run.folder, again.folder)
+    config = OmegaConf.load(again.config)
+    config.generate = [{"root": config.data.roots[0]}]
+    OmegaConf.save(config, again.config)
+    editing.load(again, can="transfer")
+    assert "again: trained on generated faces only" in capsys.readouterr().err
+    config.data.roots = [*config.data.roots, str(tmp_path / "photographs")]
+    OmegaConf.save(config, again.config)
+    editing.load(again, can="transfer")
+    assert "generated faces only" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("away", "left", "note"), [(0.41, 0.7, "0.41, source 0.70"), (float("nan"), float("nan"), "no face")]
+)
+def test_a_result_has_both_distances_beside_it(away, left, note):
+    assert _distances(away, left) == note
 
 
 def test_recognise_gives_probabilities_of_files_and_folders(run, people, tmp_path, capsys):
