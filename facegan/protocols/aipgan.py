@@ -178,7 +178,8 @@ def heads_figure(module: Any, data: Any, path: Path, protocol: Protocol) -> Path
 
     Of people who have an identity map; where nobody has, of all.
     """
-    batch = data.test.batch(_spread(data.test, protocol))
+    # enough to find people with a map among, few enough to hold at once
+    batch = data.test.batch(_spread(data.test, Protocol(targets=16 * protocol.rows)))
     if not {"identity_map", "landmark_map"} <= batch.keys() or not len(batch["image"]):
         return None
     has_map = (batch["identity_map"] > -1).flatten(1).any(1)
