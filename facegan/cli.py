@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; a user's mistake is one sentence on stderr and exit status 2."""
     args = parse(argv)
     try:
+        _look_first(args)
         _VERBS[args.verb](args)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has enough, as in facegan list | head
@@ -52,6 +53,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("facegan: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def _look_first(args: argparse.Namespace) -> None:
+    """Refuse an experiment or a run that is not there before torch and Lightning are imported, which takes long."""
+    from facegan.runs import find_experiment, find_run
+
+    given = vars(args)
+    experiment = given.get("experiment") if args.verb != "prepare" else None  # that takes data sets, too
+    if experiment and "=" not in experiment:
+        find_experiment(experiment)
+    for run in filter(None, (given.get("run"), given.get("resume"))):
+        find_run(run)
 
 
 def _list(args: argparse.Namespace) -> None:

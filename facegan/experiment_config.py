@@ -17,7 +17,7 @@ from datamodules.all import DATAMODULES
 from datamodules.generated.request import GenerateConfig
 from facegan.config import LogConfig, TrainerConfig, UserError, check, check_ranges
 from facegan.methods import METHODS
-from facegan.runs import EXPERIMENTS, experiments
+from facegan.runs import experiments, find_experiment
 
 OmegaConf.register_resolver("stem", lambda path: Path(path).stem, replace=True)
 
@@ -51,11 +51,7 @@ def load_config(name: str, overrides: Sequence[str] = ()) -> ExperimentConfig:
         UserError: an unknown experiment, method or data set; an unknown key (names the nearest one); a value of
             the wrong type or out of range.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else experiments().get(name)
-    if path is None or not path.is_file():
-        near = difflib.get_close_matches(name, experiments(), 1)
-        hint = f"did you mean {near[0]}?" if near else "facegan list shows all"
-        raise UserError(f"no experiment {name!r} in {EXPERIMENTS.name}/ ({hint})")
+    path = find_experiment(name)
     given = _with_base(path)
     for item in overrides:
         _override(given, item)

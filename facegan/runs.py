@@ -37,6 +37,20 @@ def experiments() -> dict[str, Path]:
     return {path.stem: path for path in sorted(EXPERIMENTS.glob("*.yaml"))}
 
 
+def find_experiment(name: str) -> Path:
+    """The YAML of an experiment, or of a path that ends in .yaml.
+
+    Raises:
+        UserError: neither exists; names the nearest.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else experiments().get(name)
+    if path is None or not path.is_file():
+        near = get_close_matches(name, experiments(), 1)
+        hint = f"did you mean {near[0]}?" if near else "facegan list shows all"
+        raise UserError(f"no experiment {name!r} in {EXPERIMENTS.name}/ ({hint})")
+    return path
+
+
 @dataclass(frozen=True)
 class Run:
     """One run's folder and the names of what it holds."""

@@ -80,7 +80,7 @@ def test_a_users_mistake_is_one_sentence(monkeypatch, capsys):
 def test_overrides_may_stand_after_options(monkeypatch):
     seen = []
     monkeypatch.setitem(cli._VERBS, "evaluate", lambda args: seen.append((args.targets, args.overrides)))
-    assert cli.main(["evaluate", "RUN", "data.a=1", "--targets", "9", "data.b=2"]) == 0
+    assert cli.main(["evaluate", "eggan-generated", "data.a=1", "--targets", "9", "data.b=2"]) == 0
     assert seen == [(9, ["data.a=1", "data.b=2"])]
     for stray in (
         ["evaluate", "RUN", "--tragets=9"],
@@ -107,3 +107,13 @@ def test_every_verb_that_can_be_typed_does_something():
 def test_a_sheet_and_a_folder_to_write_to_are_two_things(tmp_path, capsys):
     assert cli.main(["generate", "folder", "--root", str(tmp_path), "--sheet", str(tmp_path / "x.png")]) == 2
     assert "give one of the two" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words", ["train nosuch", "crossval nosuch", "evaluate nosuch", "demo nosuch", "train --resume nosuch"]
+)
+def test_a_name_that_is_not_there_is_told_before_the_slow_imports(words):
+    code = "import sys; from facegan.cli import main; assert main(sys.argv[1:]) == 2 and 'torch' not in sys.modules"
+    told = subprocess.run([sys.executable, "-c", code, *words.split()], capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert "nosuch" in told.stderr
