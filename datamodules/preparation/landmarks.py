@@ -67,33 +67,33 @@ def known_landmarks(image: np.ndarray, known: np.ndarray) -> np.ndarray:
     return known
 
 
-def model_file(name: str) -> str:
-    """Path of a weight file inside the package face_recognition_models, which is found but never imported.
+def dlib_models() -> tuple[Any, Path]:
+    """The dlib module and the folder of its published models.
 
     Raises:
-        UserError: the package is not installed.
+        UserError: one of the two packages is not installed.
     """
-    # Importing it needs pkg_resources, which setuptools has dropped.
-    spec = importlib.util.find_spec("face_recognition_models")
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError("dlib's weights are missing: looked for the package face_recognition_models; "
-                        "type: pip install face_recognition_models")  # fmt: skip
-    return str(Path(spec.submodule_search_locations[0]) / "models" / name)
+    models = importlib.util.find_spec("face_recognition_models")  # its import needs pkg_resources: only look
+    try:
+        import dlib
+    except ImportError:
+        models = None
+    if models is None or not models.submodule_search_locations:
+        raise UserError(
+            "faces by dlib: looked for the packages dlib-bin (or dlib, which is compiled) and face_recognition_models, "
+            "which are not installed. Type: pip install dlib-bin face_recognition_models; to train, "
+            "data.landmarks=openface or face_alignment needs none"
+        )
+    return dlib, Path(models.submodule_search_locations[0]) / "models"
 
 
 class DlibLandmarks:
     """dlib's frontal detector and 68-point predictor; of several faces the largest."""
 
     def __init__(self) -> None:
-        try:
-            import dlib
-        except ImportError:
-            raise UserError(
-                "finding faces with dlib needs dlib, which is not installed: pip install dlib-bin (or dlib, which is "
-                "compiled); to train, data.landmarks=openface or face_alignment needs none"
-            ) from None
+        dlib, models = dlib_models()
         self._detector = dlib.get_frontal_face_detector()
-        self._predictor = dlib.shape_predictor(model_file("shape_predictor_68_face_landmarks.dat"))
+        self._predictor = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
         self._rectangle = dlib.rectangle
 
     def __call__(self, image: np.ndarray, known: np.ndarray) -> np.ndarray:

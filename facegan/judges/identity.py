@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
+from datamodules.preparation.landmarks import dlib_models
 from facegan import faces
 from facegan.config import judges_home
-from facegan.judges.landmarks import FaceFinder, dlib_models
+from facegan.judges.landmarks import FaceFinder
 from facegan.judges.weights import IDENTITY_WEIGHTS, checksum, load_about, weights_note
 from facegan.nets import lightcnn
 from facegan.pixels import enlarged, to_uint8

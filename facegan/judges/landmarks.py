@@ -1,8 +1,6 @@
 """Expression from where dlib finds the 68 landmarks."""
 
-import importlib.util
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,8 +9,8 @@ import torch
 from torch import Tensor
 
 from datamodules.generated.head import load_head
+from datamodules.preparation.landmarks import dlib_models
 from facegan import faces
-from facegan.config import UserError
 from facegan.pixels import enlarged, to_uint8
 
 GEOMETRY = ("mouth opening", "corner spread", "brow height", "eye opening")
@@ -50,25 +48,6 @@ def geometry(landmarks: np.ndarray) -> np.ndarray:
         gaps((37, 41), (38, 40), (43, 47), (44, 46)),
     ]
     return np.stack(measures, -1) / distance(right, left)[..., None]
-
-
-def dlib_models() -> tuple[Any, Path]:
-    """The dlib module and the folder of its published models.
-
-    Raises:
-        UserError: the extra ``dlib`` is not installed.
-    """
-    models = importlib.util.find_spec("face_recognition_models")  # its import needs pkg_resources: only look
-    try:
-        import dlib
-    except ImportError:
-        models = None
-    if models is None or not models.submodule_search_locations:
-        raise UserError(
-            "landmarks and face recognition with dlib: looked for the packages dlib-bin and "
-            "face_recognition_models, which are not installed. Type: pip install dlib-bin face_recognition_models"
-        )
-    return dlib, Path(models.submodule_search_locations[0]) / "models"
 
 
 @cache
