@@ -167,7 +167,7 @@ def test_the_encoders_have_their_shares_of_the_rate():
 
 
 def test_learns_to_transfer_on_a_few_faces():
-    """Overfit: nearer to the person with that expression than either of the pictures that were given."""
+    """Overfit: nearer to the person with that expression than the picture of the person that was given."""
     data = batch()
     light = {
         "w_if": 0.02,
@@ -177,13 +177,15 @@ def test_learns_to_transfer_on_a_few_faces():
         "encoder_share": 0.1,
         "identity_share": 0.1,
         "lr": 2e-3,
+        "lr_pretrain": 1e-3,
         "irec_on": "cross_identity",
     }
-    module = build(small(**light, encoder_widths=(16, 16, 16, 32, 32), ema_half_life=100))
-    run(module, data, epochs=1, batches=600)
+    stages = {"pretrain_epochs": 1, "decoder_epochs": 1, "epochs": 2}
+    module = build(small(**light, **stages, encoder_widths=(16, 16, 16, 32, 32), ema_half_life=100))
+    run(module, data, epochs=4, batches=120)
     same = data["source_identity"] == data["target_identity"]
     x_s, x_t = data["source_image"][same], data["target_image"][same]
-    assert F.l1_loss(module.transfer(x_s, x_t), x_s) < 0.9 * F.l1_loss(x_t, x_s)
+    assert F.l1_loss(module.transfer(x_s, x_t), x_s) < 0.85 * F.l1_loss(x_t, x_s)  # 0.95 before stage 2
     assert (
         module.recognise(data["source_image"]).argmax(1) == module.classes[data["source_expression"]]
     ).all()
