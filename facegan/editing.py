@@ -178,12 +178,14 @@ def load(
     run = run if isinstance(run, Run) else find_run(str(run))
     config = OmegaConf.to_container(OmegaConf.load(run.config))
     assert isinstance(config, dict)
-    if run.folder.parent != PRETRAINED and _generated_alone(config):
-        print(
-            f"{run.folder.name}: trained on generated faces only; a photograph mostly comes out as somebody else",
-            file=sys.stderr,
-        )
-    return FaceEditor(load_module(run, checkpoint, can), config, device)  # type: ignore[arg-type]
+    editor = FaceEditor(load_module(run, checkpoint, can), config, device)  # type: ignore[arg-type]
+    if run.folder.parent == PRETRAINED:
+        told = f"a small model that knows generated faces only; its figures and limits: {run.folder / 'README.md'}"
+        print(f"{run.folder.name}: {told}", file=sys.stderr)
+    elif _generated_alone(config):
+        told = "trained on generated faces only; a photograph mostly comes out as somebody else"
+        print(f"{run.folder.name}: {told}", file=sys.stderr)
+    return editor
 
 
 def _generated_alone(config: Mapping[Any, Any]) -> bool:
@@ -202,12 +204,6 @@ def load_module(run: Run, checkpoint: str = "last", can: str | None = None) -> A
     """
     name = OmegaConf.load(run.config).method.name
     method: Any = METHODS[name][1]
-    if run.folder.parent == PRETRAINED:
-        print(
-            f"{run.folder.name}: a small model that knows generated faces only; its figures and limits: "
-            f"{run.folder / 'README.md'}",
-            file=sys.stderr,
-        )
     wanted = ABILITIES if can is None else (can,)
     if not any(hasattr(method, ability) for ability in wanted):
         able = [other for other, (_, kind) in METHODS.items() if any(hasattr(kind, a) for a in wanted)]
