@@ -51,6 +51,7 @@ def test_its_command_moves_the_face(name, faces, tmp_path, capsys):
         pictures.append(cv2.imread(str(out)).astype(float))
     assert min(picture.std() for picture in pictures) > 20, "faces"
     assert np.abs(pictures[0] - pictures[1]).mean() > 2, "another wish, another picture"
+    assert f"pretrained/{name}/README.md" in capsys.readouterr().err, "where its limits stand"
 
 
 @pytest.mark.parametrize("name", USES)
