@@ -27,7 +27,7 @@ class Drivers:
             in ``facegan.config.judges_home()``.
 
     Attributes:
-        said: a line for each driver that had no CSV, on who looked at it.
+        said: a line for each driver that had no CSV, on who looked at it, and for each with frames without a face.
 
     Raises:
         UserError: no such judge.
@@ -67,7 +67,7 @@ class Drivers:
             UserError: no such file, nothing that can be read, or no face in it.
         """
         if Path(file).suffix.lower() == ".csv":
-            return read_track(file)
+            return self.table(file)
         self.said.append(f"{file} has no CSV: its poses and AUs are those seen by {self._who}")
         rows: list[np.ndarray] = []
         with Footage(file, option) as footage:
@@ -76,4 +76,15 @@ class Drivers:
             ):
                 rows.append(self._seen(picture))
         self.said += footage.notes()
-        return filled(np.array(rows, np.float32).reshape(-1, len(NAMES)), file)
+        return self._telling(filled(np.array(rows, np.float32).reshape(-1, len(NAMES)), file), file)
+
+    def table(self, file: str) -> Track:
+        """What a CSV of OpenFace says, frame by frame; errors as of ``read_track``."""
+        return self._telling(read_track(file), file)
+
+    def _telling(self, track: Track, file: str) -> Track:
+        if track.lost:
+            self.said.append(
+                f"{file}: no face in {track.lost:,} of {len(track):,} frames, which are as the one before"
+            )
+        return track

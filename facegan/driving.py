@@ -32,6 +32,7 @@ class Track:
     """Angles in radians, with OpenFace's signs, and AUs 0..5: ``values`` (F, 20), ordered as ``NAMES``."""
 
     values: np.ndarray
+    lost: int = 0  # frames without a face, which are as the one before
 
     def __len__(self) -> int:
         return len(self.values)
@@ -175,9 +176,11 @@ def filled(values: np.ndarray, name: str) -> Track:
     """
     there = np.isfinite(values).all(1)
     if not there.any():
-        raise UserError(f"{name}: no frame with a face")
+        raise UserError(
+            f"{name}: no frame with a face; name another driver, or hold columns with --set AU12=3"
+        )
     last = np.maximum.accumulate(np.where(there, np.arange(len(values)), -1))
-    return Track(values[np.where(last < 0, np.flatnonzero(there)[0], last)])
+    return Track(values[np.where(last < 0, np.flatnonzero(there)[0], last)], int((~there).sum()))
 
 
 def sweep(name: str, values: Sequence[float]) -> Track:

@@ -19,7 +19,7 @@ from datamodules.preparation.pictures import is_picture
 from facegan import figures
 from facegan.config import UserError, check
 from facegan.drivers import Drivers
-from facegan.driving import Track, columns, read_track, sweep, to_either_side
+from facegan.driving import Track, columns, sweep, to_either_side
 from facegan.editing import PICTURES, FaceEditor, load, result_path
 from facegan.faces import AU_MAX, POSE
 from facegan.films import CSV_FPS, Film, Footage
@@ -182,7 +182,7 @@ def _moves(
     """What all drivers together ask for; where none of them is the main one, the rest is neutral."""
     others = [(names, drivers.track(file, "--take")) for names, file in further]
     if csv is not None:
-        moves = read_track(csv)
+        moves = drivers.table(csv)
     elif driving is not None:
         moves = drivers.track(driving, "--driving")
     else:
@@ -195,8 +195,8 @@ def _moves(
 def _beyond(moves: Track, reach: list[float]) -> list[str]:
     """A note, where heads turn further than the network's attributes go."""
     far = int((np.abs(moves.pose) > reach).any(1).sum())
-    said = " | ".join(f"{angle:.2f}" for angle in dict.fromkeys(reach))
-    note = f"{far:,} of {len(moves):,} frames turn by more than {said} radians, and are taken for that"
+    said = ", ".join(f"{name} {angle:.2f}" for name, angle in zip(POSE, reach, strict=True))
+    note = f"{far:,} of {len(moves):,} frames turn further than was taught ({said} radians), and are taken for that"
     return [note] if far else []
 
 

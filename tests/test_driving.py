@@ -66,7 +66,9 @@ def test_what_cannot_be_held_is_named(items, words):
 def test_frames_without_a_face_repeat_the_one_before():
     values = track(6).values.copy()
     values[[0, 3, 4]] = np.nan
-    found = filled(values, "film").values
+    track_of_all = filled(values, "film")
+    found = track_of_all.values
+    assert track_of_all.lost == 3
     assert np.array_equal(found[0], values[1]) and np.array_equal(found[4], values[2])
     assert np.array_equal(found[5], values[5])
     with pytest.raises(UserError, match="film: no frame with a face"):
@@ -100,6 +102,7 @@ def test_a_csv_is_read_by_its_frame_numbers(tmp_path):
     found = read_track(written(tmp_path / "film.csv", [(1, 1), (2, 1), (4, 0), (5, 1)]))
     np.testing.assert_allclose(found.pose[:, 1], [0.1, 0.2, 0.2, 0.2, 0.5], atol=1e-6)
     np.testing.assert_allclose(found.au[:, 8], [0.5, 1, 1, 1, 2.5])
+    assert found.lost == found.smoothed(2).scaled(["yaw=2"]).lost == 2
 
 
 def test_a_csv_may_count_from_0(tmp_path):

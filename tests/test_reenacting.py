@@ -163,6 +163,17 @@ def test_columns_are_taken_from_films_and_pictures_too(run, people, film, tmp_pa
     assert cv2.imread(str(tmp_path / "o.png")).shape == (64, 64, 3)
 
 
+def test_frames_whose_face_was_lost_are_told(run, people, tmp_path, capsys):
+    header, *rows = (people / "p000001.csv").read_text().splitlines()
+    place = [name.strip() for name in header.split(",")].index("success")
+    for k in (3, 4):
+        rows[k] = ",".join("0" if n == place else cell for n, cell in enumerate(rows[k].split(",")))
+    (tmp_path / "lost.csv").write_text("\n".join([header, *rows]) + "\n")
+    for how in (["--driving-csv", str(tmp_path / "lost.csv")], ["--take", f"pose={tmp_path / 'lost.csv'}"]):
+        assert typed(run, people, *how, "--out", str(tmp_path / "o.mp4")) == 0
+        assert "lost.csv: no face in 2 of 12 frames, which are as the one before" in capsys.readouterr().out
+
+
 def test_a_shorter_csv_ends_picture_and_sound(run, people, with_sound, tmp_path, capsys):
     loud, out = with_sound(tmp_path / "loud.mp4", "aac", seconds=2), tmp_path / "o.mp4"
     driven = ["--driving", str(loud), "--driving-csv", str(people / "p000001.csv")]
@@ -177,7 +188,10 @@ def test_a_shorter_csv_ends_picture_and_sound(run, people, with_sound, tmp_path,
 def test_turns_beyond_the_network_s_reach_are_told(run, people, tmp_path, capsys):
     for turn in ("1.2", "-1.2"):
         assert typed(run, people, "--set", f"yaw={turn}", "--out", str(tmp_path / "o.png")) == 0
-        assert "1 of 1 frames turn by more than 0.70 radians" in capsys.readouterr().out
+        assert (
+            "1 of 1 frames turn further than was taught (pitch 0.70, yaw 0.70, roll 0.70 radians)"
+            in capsys.readouterr().out
+        )
 
 
 def test_a_sweep_goes_as_far_as_the_network(run, people, tmp_path, monkeypatch):
