@@ -111,6 +111,7 @@ def test_every_fold_once_and_then_a_table(people, homes, monkeypatch, capsys):
             "init_from=nosuch: no such checkpoint file, and .*nosuch",
         ),
         (("tergan_oulu", 8, ("data.splits=mine.csv",)), "cuts the people into folds itself"),
+        (("tergan_oulu", 8, ("data.fold=1",)), "leave data.fold=1 out"),
         (("tergan_oulu_finetuned",), "train it first: facegan train tergan_bu4dfe"),
     ],
 )
