@@ -53,7 +53,9 @@ def crossval(
         )
     own = [item for item in overrides if item.startswith(("data.fold=", "data.folds="))]
     if config.data.splits is not None or own:
-        raise UserError(f"crossval cuts the people into folds itself; leave {(own or ['data.splits'])[0]} out")
+        raise UserError(
+            f"crossval cuts the people into folds itself; leave {(own or ['data.splits'])[0]} out"
+        )
     if config.init_from:
         config.init_from = str(starting_point(config.init_from))  # missing, it is said before any work
     check("--folds", folds, at_least=2)
