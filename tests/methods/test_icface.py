@@ -167,7 +167,7 @@ def test_published_lightcnn_is_frozen_and_not_needed_in_use(tmp_path, monkeypatc
     module = build(config)
     before = weights(module)
     run(module, batch(), epochs=1, batches=2)
-    assert "C" not in moved(before, module)
+    assert "C" not in moved(before, module) and all(p.grad is None for p in module.C.parameters())
     path.unlink()
     used = ICface.for_use(dict(module.hparams))
     used.load_state_dict({key: module.state_dict()[key] for key in used.state_dict()})
