@@ -320,11 +320,6 @@ class ICface(AdversarialModule):
                 "ICface needs every picture's AUs and pose: data.needs_au=true leaves out the others"
             )
 
-    def on_train_epoch_start(self) -> None:
-        """LightCNN rests once it is trained."""
-        if self.C is not None:
-            self.C.train(self.current_epoch < self.config.stages["recogniser"])
-
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """One for both generators and one for D (docs/icface.md I12); Adam for LightCNN, where it is trained here."""
         c = self.config
