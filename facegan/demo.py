@@ -5,6 +5,7 @@ turns heads, and draws while they move. A method that transfers (TER-GAN, AIP-GA
 """
 
 import html
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from facegan import editing, reenacting
-from facegan.config import UserError
+from facegan.config import UserError, check
 from facegan.driving import to_either_side
 from facegan.editing import Face, FaceEditor
 from facegan.faces import AU_ACTIONS, AU_MAX, AU_NAMES, EXPRESSIONS, POSE, prototype
@@ -86,7 +87,10 @@ def _telling(work: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return work(*args)
         except UserError as error:
-            raise _message(str(error)) from None
+            words = re.sub(r"^--\w+ ", "", str(error))  # an option of the command line
+            for file in filter(lambda arg: isinstance(arg, str), args):
+                words = words.replace(file, Path(file).name)  # where gradio has put it
+            raise _message(words) from None
 
     return told
 
@@ -100,6 +104,8 @@ def serve(run: str, checkpoint: str = "last", port: int | None = None, open_brow
     Raises:
         UserError: no such run, or one of a judge; or the port is taken.
     """
+    if port is not None:
+        check("--port", port, at_least=1, at_most=65535)
     try:
         show(page(run, checkpoint), port, inbrowser=open_browser)
     except OSError as error:

@@ -9,6 +9,7 @@ from rich.progress import track as progress_bar
 from torch import Tensor
 
 from datamodules.preparation.pictures import UnreadablePicture
+from facegan.config import UserError
 from facegan.driving import NAMES, Track, filled, read_track
 from facegan.editing import FaceEditor
 from facegan.films import Footage
@@ -75,6 +76,10 @@ class Drivers:
                 footage.frames(), f"Looking at {file}", total=footage.count, disable=not self.progress
             ):
                 rows.append(self._seen(picture))
+        if not rows or footage.broken == len(rows):
+            raise UserError(
+                f"{option} {file}: none of its pictures can be read; name another film or picture"
+            )
         self.said += footage.notes()
         return self._telling(filled(np.array(rows, np.float32).reshape(-1, len(NAMES)), file), file)
 

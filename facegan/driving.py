@@ -27,6 +27,10 @@ GROUPS = {
 """Columns that go together."""
 
 
+SPARSE = 1000
+"""Frames to a row of a CSV at which its numbers are no film's: a wrong one must not fill the memory."""
+
+
 @dataclass(frozen=True)
 class Track:
     """Angles in radians, with OpenFace's signs, and AUs 0..5: ``values`` (F, 20), ordered as ``NAMES``."""
@@ -85,11 +89,15 @@ class Track:
         """With columns times a factor: ``expression=1.5``, ``pose=0.5``; AUs stay within 0..5.
 
         Raises:
-            UserError: no such column, or no number.
+            UserError: no such column, no number, or a negative one for an AU.
         """
         values = self.values.copy()
         for item in factors:
             chosen, factor = _assignment(item, "--scale")
+            if factor < 0 and max(chosen) >= len(POSE):
+                raise UserError(
+                    f"--scale {item}: an AU has no negative side; only angles take a factor below 0"
+                )
             values[:, chosen] *= factor
         values[:, len(POSE) :] = values[:, len(POSE) :].clip(0, AU_MAX)
         return replace(self, values=values)
@@ -98,9 +106,9 @@ class Track:
         """Averaged over time by a Gaussian of that standard deviation; 0 leaves it as it is.
 
         Raises:
-            UserError: less than 0.
+            UserError: less than 0 or more than 1,000.
         """
-        check("--smooth", frames, at_least=0)
+        check("--smooth", frames, at_least=0, at_most=1000)
         if frames == 0:
             return self
         return replace(self, values=gaussian_filter1d(self.values, frames, axis=0, mode="nearest"))
@@ -149,20 +157,25 @@ def read_track(path: str | Path) -> Track:
     """The track of an OpenFace CSV; a frame whose face was lost has the last one's values.
 
     Raises:
-        UserError: no CSV of OpenFace's FeatureExtraction with every AU and angle, an AU above 5, or no face.
+        UserError: no CSV of OpenFace's FeatureExtraction with every AU and angle, an AU outside 0..5, or no face.
     """
     table = read_openface(Path(path)).require("au", "pose").one_face_a_frame()
     if not len(table):
         raise UserError(f"{path} has a header and no frame below it; run OpenFace's FeatureExtraction again")
-    high = np.argwhere(table.au > AU_MAX)
-    if len(high):
-        row, au = high[0]
+    outside = np.argwhere((table.au < 0) | (table.au > AU_MAX))
+    if len(outside):
+        row, au = outside[0]
         raise UserError(
             f"{path}: {AU_NAMES[au]}_r is {table.au[row, au]:g} in frame {table.frame[row]}; OpenFace's intensities "
             f"lie between 0 and {AU_MAX:g}"
         )
+    last = int(table.frame.max())
+    if last > SPARSE * len(table):
+        raise UserError(
+            f"{path}: frame {last} in a CSV of {len(table):,} rows; run OpenFace's FeatureExtraction on the film again"
+        )
     first = 0 if (table.frame == 0).any() else 1  # OpenFace counts from 1, others from 0
-    values = np.full((int(table.frame.max()) + 1 - first, 3 + N_AUS), np.nan, np.float32)
+    values = np.full((last + 1 - first, 3 + N_AUS), np.nan, np.float32)
     good = table.valid & np.isfinite(table.au).all(1) & np.isfinite(table.pose).all(1)
     values[table.frame[good] - first] = np.concatenate([table.pose, table.au], 1)[good]
     return filled(values, str(path))

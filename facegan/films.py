@@ -126,6 +126,8 @@ def _counted(path: str, rate: Fraction) -> tuple[int, Fraction]:
 class Film:
     """Writes a film; use it in a ``with`` statement, which finishes the file, after an error too.
 
+    It is written beside, as ``NAME.part.mp4``, and stays there after an error if there is an earlier film at ``path``.
+
     Args:
         path: an .mp4.
         size: (height, width) of the pictures; odd sides lose a row or a column, for yuv420p wants even ones.
@@ -135,8 +137,8 @@ class Film:
 
     def __init__(self, path: Path, size: tuple[int, int], rate: Fraction | int, sound: Any = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._container: Any = av.open(str(path), "w")
-        self._path, self._written = path, 0
+        self._path, self._part, self._written = path, path.with_suffix(f".part{path.suffix}"), 0
+        self._container: Any = av.open(str(self._part), "w")
         self._size = (size[0] // 2 * 2, size[1] // 2 * 2)
         self._video = self._container.add_stream("libx264", rate=rate)
         self._video.height, self._video.width = self._size
@@ -182,4 +184,6 @@ class Film:
                 self._container.mux(self._sound.encode(None))
         self._container.close()
         if not self._written:
-            self._path.unlink(missing_ok=True)
+            self._part.unlink(missing_ok=True)
+        elif error is None or not self._path.exists():
+            self._part.replace(self._path)

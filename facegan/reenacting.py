@@ -114,7 +114,7 @@ def sweep_file(
     Raises:
         UserError: there is no face, no column of that name, angles and AUs at once, or ``constants`` hold it.
     """
-    check("--steps", pictures, at_least=2)
+    check("--steps", pictures, at_least=2, at_most=100)
     swept = columns(name)
     angle = swept[0] < len(POSE)
     if any((column < len(POSE)) != angle for column in swept):
@@ -188,6 +188,10 @@ def _moves(
     else:
         moves = sweep("pose", [0.0] * max((len(other) for _, other in others), default=1))
     for names, other in others:
+        if 1 < len(other) < len(moves):
+            drivers.said.append(
+                f"--take {names}: its driver has {len(other):,} of {len(moves):,} frames, the last of which stays"
+            )
         moves = moves.taking(other, names)
     return moves
 
@@ -222,6 +226,10 @@ def _film(
     done, few, notes = 0, at_once(editor.device.type), []
     with ExitStack() as stack:
         footage = stack.enter_context(Footage(driving)) if driving is not None else None
+        if driving is not None and is_picture(Path(driving)) and len(moves) > 1:
+            raise UserError(
+                f"--driving {driving} is one picture and what drives has {len(moves):,} frames; leave --driving out"
+            )
         rate, there = (footage.rate, footage.count) if footage else (CSV_FPS, len(moves))
         if there != len(moves):
             notes.append(

@@ -166,11 +166,12 @@ def find_run(name: str) -> Run:
     if runs:  # one that was stopped before its first checkpoint hides no other
         return next((run for run in reversed(runs) if run.last.exists()), runs[-1])
     known = sorted({run.folder.parent.name for run in all_runs()})
+    first = name if name in experiments() else "eggan_demo"
     if len(known) > 8:
         known = [*(get_close_matches(name, known, 8) or known[:8]), "others"]
     raise UserError(
         f"no run folder {name!r} and no run of an experiment of that name in {runs_home()}; "
-        + (f"there are runs of {', '.join(known)}" if known else "train one first: facegan train eggan_demo")
+        + (f"there are runs of {', '.join(known)}" if known else f"train one first: facegan train {first}")
         + f"; {', '.join(run.folder.name for run in pretrained())} came with the package"
     )
 

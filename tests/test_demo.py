@@ -75,6 +75,14 @@ def test_what_goes_wrong_is_told_on_the_page_without_a_trace(run, tmp_path):
     with pytest.raises(demo.gr.Error, match="&lt;b&gt;") as error:
         told(str(tmp_path / "<b>.png"))
     assert not error.value.print_exception
+    assert error.value.message.startswith("&lt;b&gt;.png: "), (
+        "as the user knows it, not where gradio has put it"
+    )
+
+
+def test_a_port_that_is_none_is_refused():
+    with pytest.raises(UserError, match="--port=99999"):
+        demo.serve("eggan-generated", port=99999)
 
 
 def test_a_page_shows_what_the_method_can_do(run, monkeypatch):

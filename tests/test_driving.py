@@ -63,6 +63,13 @@ def test_what_cannot_be_held_is_named(items, words):
         track().holding(items)
 
 
+def test_what_cannot_be_scaled_is_named():
+    turned = track(2).scaled(["pose=-1"])
+    assert np.array_equal(turned.pose, -track(2).pose) and np.array_equal(turned.au, track(2).au)
+    with pytest.raises(UserError, match="--scale expression=-2: an AU has no negative side"):
+        track(2).scaled(["expression=-2"])
+
+
 def test_frames_without_a_face_repeat_the_one_before():
     values = track(6).values.copy()
     values[[0, 3, 4]] = np.nan
@@ -93,8 +100,13 @@ def test_csvs_that_no_face_can_follow_are_refused(tmp_path):
         read_track(written(tmp_path / "f.csv", [(1, 1), (19, 1)]))
     with pytest.raises(UserError, match=r"e\.csv has a header and no frame"):
         read_track(written(tmp_path / "e.csv", []))
-    with pytest.raises(UserError, match="--smooth=-3"):
-        track().smoothed(-3)
+    with pytest.raises(UserError, match=r"f\.csv: AU12_r is -0\.5 in frame 1"):
+        read_track(written(tmp_path / "f.csv", [(1, 1)], aus=-0.5))
+    with pytest.raises(UserError, match=r"h\.csv: frame 100000000 in a CSV of 1 rows"):
+        read_track(written(tmp_path / "h.csv", [(100_000_000, 0)]))
+    for frames in (-3, 1e11):
+        with pytest.raises(UserError, match="--smooth="):
+            track().smoothed(frames)
 
 
 def test_a_csv_is_read_by_its_frame_numbers(tmp_path):

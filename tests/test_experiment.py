@@ -131,8 +131,9 @@ def test_a_run_that_is_gone_on_with_keeps_the_version_it_was_begun_by(homes, mon
 def test_unknown_experiments_and_runs_name_the_nearest(capsys):
     assert main(["train", "egan_rafd"]) == 2
     assert "did you mean eggan_rafd?" in capsys.readouterr().err
-    with pytest.raises(UserError, match="facegan train eggan_demo"):
-        find_run("nothing")
+    for name, first in (("nothing", "eggan_demo"), ("icface_voxceleb", "icface_voxceleb")):
+        with pytest.raises(UserError, match=f"facegan train {first}"):
+            find_run(name)
 
 
 def test_without_rafd_training_stops_at_once_and_says_how_to_go_on(capsys, homes):

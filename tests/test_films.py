@@ -37,9 +37,12 @@ def test_a_film_that_fails_is_finished_as_far_as_it_is(tmp_path):
         raise RuntimeError("stop")
     with Footage(str(path)) as footage:
         assert len(list(footage.frames())) == 1
+    earlier = path.read_bytes()
     with pytest.raises(RuntimeError, match="stop"), Film(path, (32, 32), 25):
         raise RuntimeError("stop")
-    assert not path.exists(), "without a picture it is no film"
+    assert path.read_bytes() == earlier and list(tmp_path.iterdir()) == [path], (
+        "without a picture it is no film"
+    )
 
 
 def film_of(path: Path, stamps: list[int], base: Fraction, rate: int) -> Path:

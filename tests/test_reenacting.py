@@ -94,6 +94,39 @@ def test_a_film_moves_the_face_of_a_picture(run, people, film, tmp_path, capsys)
     assert np.abs(written[:, :, 128:] - wanted).mean() < 8, "beside the loss of the coding the method's own"
 
 
+@pytest.mark.parametrize(
+    "how", [["--set", "yaw=0.2"], ["--sweep", "yaw"], ["--driving-csv", "{csv}", "--out", "o.mp4"]]
+)
+def test_what_moves_is_the_neutral_face(run, people, tmp_path, monkeypatch, how):
+    moved, animated = [], reenacting._animated
+    monkeypatch.setattr(reenacting, "_animated", lambda e, n, moves: moved.append(n) or animated(e, n, moves))
+    monkeypatch.chdir(tmp_path)
+    how = [word.format(csv=people / "p000001.csv") for word in how]
+    assert typed(run, people, *(how if "--out" in how else [*how, "--out", "o.png"])) == 0
+    editor = editing.load(run, can="reenact")
+    face = editor.cut(people / "p000000" / "000001.jpg").image[None]
+    neutral = editor.neutralise(face)
+    assert moved and all(torch.equal(one, neutral) for one in moved) and not torch.equal(face, neutral)
+
+
+def test_a_film_keeps_its_driver_s_frame_rate(run, people, tmp_path):
+    driver, out = tmp_path / "driver.mp4", tmp_path / "out.mp4"
+    with Film(driver, (160, 160), 30) as film:
+        for picture in sorted((people / "p000001").iterdir()):
+            film.write(cv2.imread(str(picture))[..., ::-1])
+    driven = ["--driving", str(driver), "--driving-csv", str(people / "p000001.csv")]
+    assert typed(run, people, *driven, "--out", str(out)) == 0
+    with av.open(str(out)) as made:
+        assert made.streams.video[0].average_rate == 30
+
+
+def test_what_is_held_is_neither_scaled_nor_smoothed(run, people, tmp_path, monkeypatch):
+    seen = spied(monkeypatch)
+    more = ["--set", "AU12=3", "--scale", "expression=0.5", "--smooth", "1", "--out", str(tmp_path / "o.mp4")]
+    assert typed(run, people, "--driving-csv", str(people / "p000001.csv"), *more) == 0
+    assert (np.concatenate(seen)[:, 3 + AU_NAMES.index("AU12")] == 3).all()
+
+
 def test_without_a_csv_the_attribute_head_looks_and_says_so(run, people, film, tmp_path, capsys):
     assert typed(run, people, "--driving", str(film), "--alone", "--out", str(tmp_path / "o.mp4")) == 0
     assert "the run's own attribute head" in capsys.readouterr().out
@@ -172,6 +205,41 @@ def test_frames_whose_face_was_lost_are_told(run, people, tmp_path, capsys):
     for how in (["--driving-csv", str(tmp_path / "lost.csv")], ["--take", f"pose={tmp_path / 'lost.csv'}"]):
         assert typed(run, people, *how, "--out", str(tmp_path / "o.mp4")) == 0
         assert "lost.csv: no face in 2 of 12 frames, which are as the one before" in capsys.readouterr().out
+
+
+def test_a_driver_that_ends_early_and_one_that_is_no_picture_are_told(run, people, tmp_path, capsys):
+    main_csv, out = people / "p000001.csv", str(tmp_path / "o.mp4")
+    (tmp_path / "short.csv").write_text("\n".join(main_csv.read_text().splitlines()[:6]) + "\n")
+    taken = ["--driving-csv", str(main_csv), "--take", f"mouth={tmp_path / 'short.csv'}"]
+    assert typed(run, people, *taken, "--out", out) == 0
+    assert "--take mouth: its driver has 5 of 12 frames, the last of which stays" in capsys.readouterr().out
+    (tmp_path / "text.jpg").write_text("no picture")
+    assert typed(run, people, "--driving", str(tmp_path / "text.jpg"), "--out", str(tmp_path / "o.png")) == 2
+    said = capsys.readouterr().err
+    assert "text.jpg: none of its pictures can be read" in said or "no film that can be read" in said
+
+
+def test_an_earlier_film_outlives_a_run_that_is_stopped(run, people, tmp_path, monkeypatch):
+    out, animated, done = tmp_path / "o.mp4", reenacting._animated, []
+
+    def stopping(*args):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(None)
+        return animated(*args)
+
+    driven = ["--driving-csv", str(people / "p000001.csv"), "--out", str(out)]
+    assert typed(run, people, *driven) == 0
+    earlier = out.read_bytes()
+    monkeypatch.setattr(reenacting, "_animated", stopping)
+    assert typed(run, people, *driven) == 130
+    assert out.read_bytes() == earlier and 0 < len(frames(tmp_path / "o.part.mp4")) < 12
+    done.clear()
+    assert (
+        typed(run, people, "--driving-csv", str(people / "p000001.csv"), "--out", str(tmp_path / "n.mp4"))
+        == 130
+    )
+    assert 0 < len(frames(tmp_path / "n.mp4")) < 12 and not (tmp_path / "n.part.mp4").exists()
 
 
 def test_a_shorter_csv_ends_picture_and_sound(run, people, with_sound, tmp_path, capsys):
@@ -274,6 +342,7 @@ def test_pictures_by_hand_a_sweep_and_the_neutral_face(run, people, tmp_path, mo
         (["--driving-csv", "x.csv", "--out", "o.gif"], "name a .mp4, .png or .jpg file"),
         (["--set", "AU99=1", "--out", "o.png"], "'AU99' is no AU"),
         (["--sweep", "nod", "--out", "o.png"], "'nod' is no AU"),
+        (["--sweep", "yaw", "--steps", "1000000", "--out", "o.png"], "--steps=1000000"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(run, people, more, words, capsys):
@@ -367,5 +436,5 @@ def test_a_film_without_a_count_and_a_damaged_one_are_told(run, people, film, tm
     said = capsys.readouterr().out
     assert "12 frames of 64x64" in said and "damaged.mp4: 1 frames cannot be decoded" in said
     still = str(people / "p000001" / "000001.jpg")
-    assert typed(run, people, "--driving", still, "--driving-csv", table, "--out", out) == 0
-    assert "000001.jpg has 1 frames, its drivers have 12: the shorter counts" in capsys.readouterr().out
+    assert typed(run, people, "--driving", still, "--driving-csv", table, "--out", out) == 2
+    assert "000001.jpg is one picture and what drives has 12 frames" in capsys.readouterr().err

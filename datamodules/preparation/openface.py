@@ -112,7 +112,10 @@ def read_openface(path: Path, min_confidence: float = MIN_CONFIDENCE) -> OpenFac
         with open(path, newline="", encoding="utf-8-sig") as file:
             header = [name.strip() for name in next(csv.reader(file), [])]
     except OSError as error:
-        raise UserError(f"cannot read the OpenFace CSV {path}: {error.strerror}") from None
+        raise UserError(
+            f"cannot read the OpenFace CSV {path}: {error.strerror} (looked for {path.absolute()}). facegan openface "
+            "runs OpenFace, or prints the command"
+        ) from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not a text file, so not a CSV of OpenFace") from None
     if "confidence" not in header or not {"frame", "face"} & set(header):

@@ -122,6 +122,32 @@ def test_rates_of_generators_and_critic_fall_to_a_tenth(optimizer, kind):
     assert rates == [pytest.approx(r) for r in [[4e-4, 2e-4]] * 3 + [[4e-5, 2e-5]] * 2]
 
 
+def test_the_rate_s_batches_are_counted_from_the_end_of_the_recogniser_s():
+    module = build(small(recogniser_epochs=1, step_at=2, lr=4e-4))
+    rates, log = [], module.log_losses
+
+    def noted(losses, rows):
+        rates.append(module.optimizers()[0].param_groups[0]["lr"])
+        log(losses, rows)
+
+    module.log_losses = noted
+    run(module, batch(), epochs=2, batches=3)
+    assert rates[3:] == pytest.approx([4e-4, 4e-4, 4e-5])
+
+
+def test_users_get_the_average():
+    module, data = joint(build(small(w_identity=0, lr=2e-3, optimizer="adam", ema_half_life=400))), batch()
+    run(module, data, epochs=1, batches=4)
+    module.eval()
+    x, pose, au = data["source_image"], data["target_pose"], data["target_au"]
+    fa, fa_n = module.attributes(pose, au), module.neutral_attributes(4)
+    average: torch.nn.Module = module.reenactor_ema.module
+    with torch.no_grad():
+        torch.testing.assert_close(module.reenact(x, pose, au), average(x, fa, fa_n))
+        torch.testing.assert_close(module.neutralise(x), average.G_N(x, fa_n))
+        assert F.l1_loss(module.reenact(x, pose, au), module.reenactor(x, fa, fa_n)) > 1e-4
+
+
 def test_the_average_has_statistics_of_its_own():
     """The trained networks' BatchNorm statistics, or averages of them, are not those of averaged weights."""
     module, data = joint(build(small(w_identity=0, lr=2e-3, optimizer="adam", ema_half_life=400))), batch()
