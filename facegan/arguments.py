@@ -228,7 +228,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--sweep", metavar="yaw", help="a strip of one angle or AU over its range instead; --set holds others"
     )
-    sub.add_argument("--steps", type=int, default=7, help="pictures of that strip")
+    sub.add_argument("--steps", type=int, help="pictures of that strip; else 7")
     sub.add_argument("--neutral", action="store_true", help="the neutral face instead")
     sub.add_argument("--checkpoint", default="last", help="last, best or a file")
     sub.add_argument("--out", required=True, help=".mp4 of a film, .png of pictures")

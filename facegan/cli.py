@@ -202,9 +202,12 @@ def _reenact(args: argparse.Namespace) -> None:
         raise UserError(
             f"{' and '.join(given)} do not go together: {given[0]} makes pictures of the source alone"
         )
+    if args.steps is not None and not args.sweep:
+        raise UserError("--steps is how many pictures --sweep makes, and there is none")
     if args.sweep:
         print(sweep_file(
-            args.run, args.source, args.sweep, args.out, args.steps, args.set, checkpoint=args.checkpoint
+            args.run, args.source, args.sweep, args.out, 7 if args.steps is None else args.steps, args.set,
+            checkpoint=args.checkpoint,
         ))  # fmt: skip
     elif args.neutral:
         print(neutral_file(args.run, args.source, args.out, args.checkpoint))

@@ -76,6 +76,21 @@ def _picture(label: str, name: str) -> gr.Image:
     return picture
 
 
+def _slider(least: float, most: float, step: float, label: str, name: str) -> gr.Slider:
+    """A slider at 0, whose number may be deleted or typed; what it cannot be is said so to the user."""
+    slider = gr.Slider(least, most, 0, step=step, label=label, elem_id=name)
+    read = slider.preprocess
+
+    def checked(payload: float | None) -> float:
+        try:
+            return 0.0 if payload is None else read(payload)
+        except gr.Error:
+            raise _message(f"{label}: {payload:g} does not lie between {least:g} and {most:g}") from None
+
+    slider.preprocess = checked  # type: ignore[method-assign]  # as above
+    return slider
+
+
 def _message(text: str) -> gr.Error:
     return gr.Error(html.escape(text), title="This did not work", print_exception=False)
 
@@ -207,14 +222,14 @@ def _slider_page(editor: FaceEditor, turns: bool, reenact: Callable[..., str]) -
     if turns:
         with gr.Row():
             for name, far in zip(POSE, to_either_side(editor.reach), strict=True):
-                by_name[name] = gr.Slider(-far, far, 0, step=0.01, label=f"{name}, radians", elem_id=name)
+                by_name[name] = _slider(-far, far, 0.01, f"{name}, radians", name)
     with gr.Row():
         for region, names in REGIONS.items():
             with gr.Column():
                 gr.Markdown(f"**{region}**")
                 for name in names:
                     label = f"{name} {AU_ACTIONS[AU_NAMES.index(name)]}"
-                    by_name[name] = gr.Slider(0, AU_MAX, 0, step=0.05, label=label, elem_id=name)
+                    by_name[name] = _slider(0, AU_MAX, 0.05, label, name)
     sliders = [by_name[name] for name in ((*POSE, *AU_NAMES) if turns else AU_NAMES)]
 
     @_telling
@@ -223,9 +238,8 @@ def _slider_page(editor: FaceEditor, turns: bool, reenact: Callable[..., str]) -
         return [found, draw(editor, found, in_whole, values), *values]
 
     @_telling
-    def moved(found: Subject | None, in_whole: bool, *values: float | None) -> np.ndarray | None:
-        # None: its number was deleted
-        return draw(editor, found, in_whole, [value or 0.0 for value in values])
+    def moved(found: Subject | None, in_whole: bool, *values: float) -> np.ndarray | None:
+        return draw(editor, found, in_whole, list(values))
 
     def preset(name: str, found: Subject | None, in_whole: bool, *values: float) -> list[Any]:
         chosen = [*values[: len(values) - len(AU_NAMES)], *prototype(name).tolist()]

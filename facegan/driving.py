@@ -22,7 +22,7 @@ GROUPS = {
     "expression": AU_NAMES,
     "brows": ("AU01", "AU02", "AU04"),
     "eyes": ("AU01", "AU02", "AU04", "AU05", "AU06", "AU07", "AU45"),
-    "mouth": ("AU10", "AU12", "AU14", "AU15", "AU17", "AU20", "AU23", "AU25", "AU26"),
+    "mouth": ("AU09", "AU10", "AU12", "AU14", "AU15", "AU17", "AU20", "AU23", "AU25", "AU26"),
 }
 """Columns that go together."""
 

@@ -80,6 +80,16 @@ def test_what_goes_wrong_is_told_on_the_page_without_a_trace(run, tmp_path):
     )
 
 
+def test_a_slider_s_number_may_be_deleted_and_a_wrong_one_is_told():
+    slider = demo._slider(0, 5, 0.05, "AU12 lip corner puller", "AU12")
+    assert slider.preprocess(None) == 0 and slider.preprocess(3) == 3
+    with pytest.raises(
+        demo.gr.Error, match="AU12 lip corner puller: 99 does not lie between 0 and 5"
+    ) as error:
+        slider.preprocess(99)
+    assert not error.value.print_exception
+
+
 def test_a_port_that_is_none_is_refused():
     with pytest.raises(UserError, match="--port=99999"):
         demo.serve("eggan-generated", port=99999)

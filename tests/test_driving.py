@@ -6,7 +6,8 @@ import pytest
 
 from datamodules.generated.files import SEQUENCE_HEADER
 from facegan.config import UserError
-from facegan.driving import NAMES, Track, columns, filled, read_track, sweep
+from facegan.driving import GROUPS, NAMES, Track, columns, filled, read_track, sweep
+from facegan.faces import AU_NAMES
 
 
 def track(frames: int = 5, seed: int = 0) -> Track:
@@ -126,3 +127,7 @@ def test_a_sweep_moves_one_column():
     strip = sweep("yaw", [-0.5, 0, 0.5])
     assert np.array_equal(strip.pose[:, 1], np.float32([-0.5, 0, 0.5]))
     assert np.count_nonzero(strip.values) == 2
+
+
+def test_every_au_is_of_the_brows_the_eyes_or_the_mouth():
+    assert {*GROUPS["brows"], *GROUPS["eyes"], *GROUPS["mouth"]} == set(AU_NAMES)

@@ -343,6 +343,7 @@ def test_pictures_by_hand_a_sweep_and_the_neutral_face(run, people, tmp_path, mo
         (["--set", "AU99=1", "--out", "o.png"], "'AU99' is no AU"),
         (["--sweep", "nod", "--out", "o.png"], "'nod' is no AU"),
         (["--sweep", "yaw", "--steps", "1000000", "--out", "o.png"], "--steps=1000000"),
+        (["--set", "AU12=2", "--steps", "5", "--out", "o.png"], "how many pictures --sweep makes"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(run, people, more, words, capsys):
